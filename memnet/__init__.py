@@ -1,0 +1,26 @@
+"""MemNet, reproduced: the network, protocol, tables and figures of Tai, Yang, Liu and Xu (ICCV 2017).
+
+>>> import memnet
+>>> model = memnet.load("sr-M6R6")
+>>> larger = memnet.restore(picture, task="super-resolution", scale=3)
+"""
+
+from memnet import degradations, metrics
+from memnet.experiments import load
+from memnet.model import PRESETS, Config, MemNet
+
+__version__ = "0.1.0"
+__all__ = ["PRESETS", "Config", "MemNet", "degradations", "load", "metrics", "restore"]
+
+
+def restore(image, *, task: str, scale: int | None = None, run: str | None = None):
+    """A restored copy of `image` (H, W) or (H, W, 3), uint8 or float in [0, 1], of the same kind and range.
+
+    `task` is denoising, super-resolution (then `scale` is 2, 3 or 4 and the result that many times larger) or jpeg;
+    noise level and JPEG quality need not be known: one model serves them all. `run` names a trained network other than
+    the task's own. Raises ValueError on anything else.
+    """
+    from memnet import experiments, restoration
+
+    degradations.task(task)
+    return restoration.restore(image, task=task, scale=scale, model=load(run or experiments.DEFAULT_RUNS[task]))

@@ -1,0 +1,117 @@
+"""Weights on disk: safetensors files that carry the network's configuration and the history of its training."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from memnet.model import Config, StackConfig, build
+
+FORMAT = "memnet-1"
+SHARD_BYTES = 12 * 2**20  # state is split into files of about this size, so that each can travel alone
+CONFIGS = {"MemNet": Config, "Stack": StackConfig}
+
+
+def save(path: Path, model: nn.Module, *, history: dict) -> None:
+    """Write the weights and buffers of `model` to `path`, whole or not at all, with `history` (JSON values) inside."""
+    network = {"class": type(model).__name__, **asdict(model.config)}
+    metadata = {"format": FORMAT, "network": json.dumps(network), "history": json.dumps(history)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_tensors(Path(path), tensors, metadata)
+
+
+def load(path: Path) -> tuple[nn.Module, dict]:
+    """The network in `path`, in evaluation mode on the CPU, and the history of its training.
+
+    Raises ValueError when the file is missing, broken or not one of ours.
+    """
+    tensors, metadata = read_tensors(Path(path))
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} is no MemNet checkpoint (format {metadata.get('format')!r}, expected {FORMAT!r})")
+    network = json.loads(metadata["network"])
+    model = build(CONFIGS[network.pop("class")](**network))
+    model.load_state_dict(tensors)
+    return model.eval(), json.loads(metadata["history"])
+
+
+def weights_hash(path: Path) -> str:
+    """16 hexadecimal digits that name the tensors in `path`; the history beside them does not count."""
+    return tensors_hash(read_tensors(Path(path))[0])
+
+
+def tensors_hash(tensors: dict[str, Tensor]) -> str:
+    """16 hexadecimal digits (SHA-256) over names and bytes of `tensors`, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def save_state(folder: Path, tensors: dict[str, Tensor], meta: dict) -> None:
+    """Replace `folder` by one that holds `tensors`, in files of at most about 12 MiB, and `meta` (JSON values)."""
+    folder = Path(folder)
+    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for number, shard in enumerate(shards(tensors)):
+        write_tensors(new / f"{number:02}.safetensors", shard, {})
+    (new / "state.json").write_text(json.dumps(meta))
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
+    """Tensors and meta of `save_state`; ValueError when there is no whole state in `folder`."""
+    folder = Path(folder)
+    if not (folder / "state.json").exists():
+        folder = folder.with_name(folder.name + ".old")  # stopped between the two renames
+    if not (folder / "state.json").exists():
+        raise ValueError(f"no training state in {folder.with_suffix('')}: start the run without --resume")
+    tensors = {}
+    for shard in sorted(folder.glob("*.safetensors")):
+        tensors |= read_tensors(shard)[0]
+    return tensors, json.loads((folder / "state.json").read_text())
+
+
+def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """`tensors` in their order, dealt into groups of at most SHARD_BYTES."""
+    groups, size = [{}], 0
+    for name, tensor in tensors.items():
+        if groups[-1] and size + tensor.nbytes > SHARD_BYTES:
+            groups.append({})
+            size = 0
+        groups[-1][name] = tensor.detach().cpu().contiguous()
+        size += tensor.nbytes
+    return groups
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, partial, metadata)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; ValueError when it is missing or broken."""
+    if not path.is_file():
+        raise ValueError(f"there are no weights at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error

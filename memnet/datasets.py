@@ -1,0 +1,207 @@
+"""Pictures by the name of their set: the manifest, the embedded set, fetching, checking, packing."""
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from memnet import degradations, images
+from memnet.paths import MANIFEST, images_root
+
+EMBEDDED_SIZE = 288  # largest edge of an embedded picture
+EMBEDDED = {
+    # scikit-image's name: (upper left corner of the crop, licence as scikit-image states it)
+    "astronaut": ((0, 80), "public domain (NASA)"),
+    "brick": ((100, 100), "CC0"),
+    "camera": ((30, 90), "CC0"),
+    "chelsea": ((0, 90), "CC0"),
+    "coffee": ((60, 150), "CC0"),
+    "coins": ((0, 0), "public domain (Brooklyn Museum, no known restrictions)"),
+    "motorcycle": ((120, 250), "CC0 (Middlebury stereo, photograph by scikit-image's contributors)"),
+    "rocket": ((60, 200), "CC0 (SpaceX)"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set's planes come from: a folder of the manifest and what is made of each picture."""
+
+    folder: str
+    plane: Callable[[np.ndarray], np.ndarray]
+
+
+def half_gray(image: np.ndarray) -> np.ndarray:
+    """Gray of the picture halved in colour (RED's BSD200): uint8 (H, W, 3) to uint8 (H/2, W/2), rounded up."""
+    channels = image[..., None] if image.ndim == 2 else image
+    halves = [degradations.imresize(images.to_float(channels[..., c]), 0.5) for c in range(channels.shape[2])]
+    return images.gray(images.to_uint8(np.stack(halves, axis=-1).squeeze()))
+
+
+DATASETS = {
+    "S14": Source("S14", images.gray),
+    "BSD200": Source("BSDS500/test", half_gray),
+    "Set5": Source("Set5", images.luma),
+    "Set14": Source("Set14", images.luma),
+    "BSD100": Source("BSDS500/val", images.luma),
+    "Urban100": Source("Urban100", images.luma),
+    "Classic5": Source("Classic5", images.luma),
+    "LIVE1": Source("LIVE1", images.luma),
+    "T91": Source("T91", images.luma),
+    "BSDS500/train": Source("BSDS500/train", images.luma),
+    "BSDS500/train, gray": Source("BSDS500/train", images.gray),
+    "BSDS500/val, gray": Source("BSDS500/val", images.gray),
+}
+TEST_SETS = {
+    "denoising": ("S14", "BSD200"),
+    "super-resolution": ("Set5", "Set14", "BSD100", "Urban100"),
+    "jpeg": ("Classic5", "LIVE1"),
+}
+TRAINING_SETS = {
+    "BSD300": ("BSDS500/train, gray", "BSDS500/val, gray"),
+    "BSD300-luma": ("BSDS500/train", "BSD100"),
+    "291": ("T91", "BSDS500/train"),
+    "91": ("T91",),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A named uint8 plane (H, W)."""
+
+    name: str
+    plane: np.ndarray
+
+
+class Pictures(Sequence):
+    """Named planes that are read when they are asked for."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[int], np.ndarray]):
+        self.names, self.read = list(names), read
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Picture:
+        return Picture(self.names[index], self.read(range(len(self))[index]))
+
+
+@cache
+def manifest() -> tuple[dict, ...]:
+    """Rows of data/manifest.csv: dataset, path, bytes (int), sha256 and url of every original file."""
+    with MANIFEST.open(newline="") as file:
+        return tuple({**row, "bytes": int(row["bytes"])} for row in csv.DictReader(file))
+
+
+def source(name: str) -> Source:
+    """Where a set comes from; ValueError with all the names when there is none."""
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}: choose one of embedded, {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def entries(folder: str) -> list[dict]:
+    """The manifest's rows of a folder (a data set's, or all of it), numbers in names in their order."""
+    rows = [row for row in manifest() if row["path"].startswith(f"{folder}/")]
+    if not rows:
+        folders = sorted({row["path"].rpartition("/")[0] for row in manifest()})
+        raise ValueError(f"unknown set of files {folder!r}: choose one of {', '.join(folders)}")
+    return sorted(rows, key=lambda row: (len(Path(row["path"]).stem), row["path"]))
+
+
+def missing(name: str) -> list[Path]:
+    """Files of a data set that are not on disk."""
+    if name == "embedded":
+        return []
+    root = images_root()
+    return [root / row["path"] for row in entries(source(name).folder) if not (root / row["path"]).is_file()]
+
+
+def available(name: str) -> bool:
+    """Whether every picture of a data set can be read here."""
+    return not missing(name)
+
+
+def pictures(name: str) -> Pictures:
+    """The planes of a data set as its protocol has them, read when asked for.
+
+    Denoising sets are gray (BSD200 halved first), the others luma. Raises ValueError, with what is missing and where
+    it may be put, when they are not on disk.
+    """
+    if name == "embedded":
+        planes = [(title, images.luma(image)) for title, image, _ in embedded_colour()]
+        return Pictures([title for title, _ in planes], lambda i: planes[i][1])
+    what = source(name)
+    absent = missing(name)
+    if absent:
+        raise ValueError(
+            f"{name} has {len(absent)} missing pictures ({absent[0]} is the first): run `memnet data fetch "
+            f"{what.folder}`, or put a copy there, or name the folder that holds {what.folder} in MEMNET_DATA"
+        )
+    paths = [images_root() / row["path"] for row in entries(what.folder)]
+    return Pictures([path.stem for path in paths], lambda i: what.plane(images.read_picture(paths[i])))
+
+
+def digest(name: str) -> str:
+    """16 hexadecimal digits that name a data set's content; for all but the embedded set from the manifest alone."""
+    if name == "embedded":
+        return digest_of(f"{p.name} {hashlib.sha256(p.plane.tobytes()).hexdigest()}" for p in pictures(name))
+    return digest_of(f"{row['path']} {row['sha256']}" for row in entries(source(name).folder))
+
+
+def digest_of(lines: Iterator[str]) -> str:
+    """16 hexadecimal digits (SHA-256) of lines of text."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def folder(path: Path, *, plane: Callable[[np.ndarray], np.ndarray] = images.luma) -> Pictures:
+    """The planes of all pictures of a folder, by name; ValueError when there is none."""
+    paths = picture_files(path)
+    return Pictures([p.stem for p in paths], lambda i: plane(images.read_picture(paths[i])))
+
+
+def folder_digest(path: Path) -> str:
+    """16 hexadecimal digits that name the files of a folder."""
+    return digest_of(f"{p.name} {sha256(p)}" for p in picture_files(path))
+
+
+def picture_files(path: Path) -> list[Path]:
+    """The files of a folder that are named like pictures, sorted; ValueError when there is none."""
+    path = Path(path)
+    if not path.is_dir():
+        raise ValueError(f"{path} is no folder of pictures")
+    suffixes = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    if not found:
+        raise ValueError(f"{path} holds no picture ({', '.join(sorted(suffixes))})")
+    return found
+
+
+def training_planes(training_set: str) -> list[np.ndarray]:
+    """The uint8 planes that a task is learned from; ValueError when they are not on disk or the name is unknown."""
+    if training_set not in TRAINING_SETS:
+        raise ValueError(f"unknown training set {training_set!r}: choose one of {', '.join(TRAINING_SETS)}")
+    return [picture.plane for name in TRAINING_SETS[training_set] for picture in pictures(name)]
+
+
+@cache
+def embedded_colour() -> tuple[tuple[str, np.ndarray, str], ...]:
+    """(name, uint8 crop (H, W, 3) or (H, W) of at most 288x288, licence) of pictures inside scikit-image's package."""
+    import skimage.data
+
+    found = []
+    for name, ((top, left), licence) in EMBEDDED.items():
+        file = {"camera": "camera.png", "rocket": "rocket.jpg", "motorcycle": "motorcycle_left.png"}
+        path = Path(skimage.data.__file__).parent / file.get(name, f"{name}.png")
+        image = images.read_picture(path)
+        found.append((name, image[top : top + EMBEDDED_SIZE, left : left + EMBEDDED_SIZE], licence))
+    return tuple(found)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,122 @@
+"""What happens to a picture before it is restored: noise, bicubic shrinking, JPEG; and how the result is scored.
+
+Planes are floats in [0, 1], (H, W), unless a docstring says uint8. The protocol is section 5.1 of the paper as the
+field reads it: MATLAB's imresize, the IJG encoder, noise that is not clipped.
+"""
+
+import io
+import math
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from memnet import images, metrics
+
+
+@dataclass(frozen=True)
+class Task:
+    """A restoration task with the levels that one network is trained for."""
+
+    name: str
+    levels: tuple[int, ...]
+    level_name: str  # what a level is
+    prefix: str  # how it is written before the number
+
+
+TASKS = {
+    "denoising": Task("denoising", (30, 50, 70), "sigma", "sigma "),
+    "super-resolution": Task("super-resolution", (2, 3, 4), "scale", "x"),
+    "jpeg": Task("jpeg", (10, 20), "quality", "quality "),
+}
+
+
+def task(name: str) -> Task:
+    """The task of that name; ValueError with all the names when there is none."""
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def imresize(image: np.ndarray, scale: float) -> np.ndarray:
+    """MATLAB's imresize (bicubic, a = -0.5, antialiased when it shrinks, symmetric borders) of a plane, float64.
+
+    (H, W) becomes (ceil(scale H), ceil(scale W)). Raises ValueError unless there is a plane and scale > 0.
+    """
+    if image.ndim != 2 or 0 in image.shape or not scale > 0:
+        raise ValueError(f"imresize takes a plane (H, W) and a scale above 0, got {image.shape} and {scale}")
+    rows, columns = (resampling_matrix(size, scale) for size in image.shape)
+    return rows @ np.asarray(image, float) @ columns.T
+
+
+@lru_cache(maxsize=64)
+def resampling_matrix(size: int, scale: float) -> np.ndarray:
+    """What each of ceil(scale size) new pixels takes from each of `size` old ones: rows that sum to 1."""
+    new_size = math.ceil(round(size * scale, 9))
+    stretch = min(scale, 1.0)  # shrinking widens the kernel: antialiasing
+    width = 4 / stretch
+    centre = (np.arange(new_size) + 0.5) / scale - 0.5
+    taps = np.floor(centre - width / 2).astype(int)[:, None] + np.arange(math.ceil(width) + 2)
+    weights = cubic(stretch * (centre[:, None] - taps))
+    weights /= weights.sum(axis=1, keepdims=True)
+    mirrored = np.concatenate([np.arange(size), np.arange(size)[::-1]])
+    matrix = np.zeros((new_size, size))
+    np.add.at(matrix, (np.arange(new_size)[:, None], mirrored[taps % (2 * size)]), weights)
+    return matrix
+
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel with a = -0.5."""
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
+    """A plane shrunk by `scale` and enlarged back (H, W); ValueError unless H and W are multiples of it."""
+    if any(size % scale for size in image.shape):
+        raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is no multiple of {scale}: crop it first")
+    return imresize(imresize(image, 1 / scale), scale)
+
+
+def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """A plane with white Gaussian noise of `sigma` grey levels (of 255); not clipped, so values leave [0, 1]."""
+    return image + rng.normal(0, sigma / 255, image.shape)
+
+
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """A plane rounded to uint8, compressed by the IJG encoder at `quality` (1-100) and decoded; floats in [0, 1]."""
+    file = io.BytesIO()
+    Image.fromarray(images.to_uint8(image)).save(file, "JPEG", quality=quality)
+    return images.to_float(np.asarray(Image.open(file)))
+
+
+def degrade(plane: np.ndarray, *, task: str, level: float, key: str = "", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The reference and what a network gets of a uint8 plane (H, W): two float64 planes of one shape.
+
+    `level` is sigma in grey levels, the scale or the quality; super-resolution crops to a multiple of the scale.
+    Noise depends on (seed, key) alone: give every picture its name as key.
+    """
+    reference = images.to_float(plane)
+    if task == "denoising":
+        rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
+        return reference, gaussian_noise(reference, level, rng)
+    if task == "super-resolution":
+        reference = images.crop_to_multiple(reference, level)
+        return reference, bicubic(reference, level)
+    if task == "jpeg":
+        return reference, jpeg(reference, level)
+    raise ValueError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
+
+
+def score(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) -> tuple[float, float]:
+    """PSNR (dB) and SSIM as the field reports them for the task.
+
+    Super-resolution: both rounded to uint8, `level` pixels shaved from each border; otherwise the floats as they are.
+    """
+    if task == "super-resolution":
+        reference, image = (images.shave(images.to_float(images.to_uint8(i)), level) for i in (reference, image))
+    return metrics.psnr(reference, image), metrics.ssim(reference, image)

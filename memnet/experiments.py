@@ -1,0 +1,228 @@
+"""Every trained network of the paper by name: its task, configuration, training pictures, weights and rows."""
+
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from memnet import checkpoints, datasets, evaluation, training
+from memnet.model import PRESETS, Config, StackConfig, build, variant
+from memnet.paths import ROOT, WEIGHTS
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run: which network learns which task from which pictures, and the table or figure it is for."""
+
+    name: str
+    task: str
+    config: Config | StackConfig
+    training_set: str
+    shown_in: str
+
+
+def memnet_of(preset: str, *variants: str) -> Config:
+    """A preset with the ablations applied."""
+    config = PRESETS[preset]
+    for name in variants:
+        config = variant(config, name)
+    return config
+
+
+SR = "super-resolution"
+EXPERIMENTS = {
+    run.name: run
+    for run in (
+        Experiment("denoising-M6R6", "denoising", memnet_of("M6R6"), "BSD300", "table 3, figs. 5, 7"),
+        Experiment("sr-M6R6", SR, memnet_of("M6R6"), "291", "tables 1, 2, 4, 6, figs. 4, 5, 6, 8"),
+        Experiment("jpeg-M6R6", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, figs. 5, 9"),
+        Experiment("sr-M6R6-NL", SR, memnet_of("M6R6", "NL"), "291", "table 1, fig. 4"),
+        Experiment("sr-M6R6-NS", SR, memnet_of("M6R6", "NS"), "291", "table 1"),
+        Experiment("sr-M6R6-91", SR, memnet_of("M6R6"), "91", "table 2"),
+        Experiment("sr-M6R6-91-basic", SR, memnet_of("M6R6", "basic"), "91", "table 2"),
+        Experiment("sr-plain", SR, PRESETS["plain"], "291", "table 2, fig. 1"),
+        Experiment("sr-skip", SR, PRESETS["skip"], "291", "table 2, fig. 1"),
+        Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
+        Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
+        Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
+    )
+}
+DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6", "jpeg": "jpeg-M6R6"}
+
+
+def experiment(run: str) -> Experiment:
+    """The experiment of that name; ValueError with all the names when there is none."""
+    if run not in EXPERIMENTS:
+        raise ValueError(f"unknown run {run!r}: choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[run]
+
+
+def weights_path(run: str) -> Path:
+    """Where the shipped weights of a run are, or would be."""
+    return WEIGHTS / f"{experiment(run).name}.safetensors"
+
+
+def trained(run: str) -> bool:
+    """Whether there are weights for a run."""
+    return weights_path(run).is_file()
+
+
+def load(run: str) -> nn.Module:
+    """The trained network of a run, in evaluation mode on the CPU, with its training as `.history`.
+
+    Where the weights are missing it is trained first if a GPU is there; otherwise ValueError says what to do.
+    """
+    if not trained(run):
+        if not torch.cuda.is_available():
+            raise ValueError(f"{run} has no weights: train it with `memnet train {run}`, best on a GPU")
+        train(run)
+    model, model.history = checkpoints.load(weights_path(run))
+    return model
+
+
+def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False, progress: bool = True):
+    """The tidy rows of a run on a data set at a level: stored ones reused, missing pictures measured now.
+
+    Without the data set's pictures on disk only stored rows can be had; ValueError when there are none.
+    """
+    found = stored_rows(run, dataset, level)
+    if not datasets.available(dataset) and found is not None and not fresh:
+        return found
+    task, weights = experiment(run).task, checkpoints.weights_hash(weights_path(run))
+    how = {"limit": limit, "fresh": fresh, "progress": progress}
+    model = load(run)
+    if torch.cuda.is_available():
+        model = model.cuda()
+    return evaluation.measure(model, run=run, task=task, dataset=dataset, level=level, weights=weights, **how)
+
+
+def stored_rows(run: str, dataset: str, level: int):
+    """The rows that are stored for the run's present weights, perhaps of a part of the set; None when there are none."""
+    if not trained(run):
+        return None
+    weights = checkpoints.weights_hash(weights_path(run))
+    return evaluation.stored(run, dataset, level, weights=weights, images=datasets.digest(dataset))
+
+
+def train(
+    run: str,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    recipe: str = "short",
+    batch: int | None = None,
+    patch: int | None = None,
+    seed: int = 0,
+    output: Path | None = None,
+    resume: bool = False,
+    extend: bool = False,
+    overwrite: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
+
+    With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
+    schedule; `extend` starts another cycle from finished weights. In `output` (data/weights unless given) lie
+    afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume from).
+    """
+    what = experiment(run)
+    folder = Path(output or WEIGHTS)
+    files = {"weights": folder / f"{run}.safetensors", "log": folder / f"{run}.csv", "state": folder / f"{run}.state"}
+    check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    learn, held = training.split(datasets.training_planes(what.training_set))
+    model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed)
+    tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
+    if meta:
+        plan = training.Plan(**meta["plan"])
+    else:
+        fixed = training.RECIPES[recipe]
+        plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, seed)
+    stride = training.RECIPES[plan.recipe].stride
+    patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
+    if meta is None and steps is None:
+        plan, minutes = planned(model, patches, plan, minutes or 30.0), None
+    trainer = training.Trainer(model, patches, plan)
+    trainer.cycles = cycles
+    if meta:
+        trainer.load_state(tensors, meta)
+    held_back = training.HeldBack(held, task=what.task, device=device)
+    training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
+    return finish(what, trainer, held_back, files["weights"])
+
+
+def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool, overwrite: bool) -> None:
+    """Raise ValueError where a run would overwrite what is there, or has nothing to go on from."""
+    if resume and extend:
+        raise ValueError("--resume goes on with a stopped schedule and --extend starts another: give one of them")
+    if extend and not files["weights"].exists():
+        raise ValueError(f"{files['weights']} is not there to be extended: train {run} first")
+    there = [str(path) for path in files.values() if path.exists()]
+    if there and not (resume or extend or overwrite):
+        raise ValueError(f"{there[0]} exists: give --resume, --extend, --overwrite or another --output")
+
+
+def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> tuple[nn.Module, list[dict]]:
+    """The network to begin a cycle from, new or with finished weights, and the cycles it has behind it."""
+    if recipe not in training.RECIPES:
+        raise ValueError(f"unknown recipe {recipe!r}: choose one of {', '.join(training.RECIPES)}")
+    if weights:
+        model, history = checkpoints.load(weights)
+        if history["run"] != what.name:
+            raise ValueError(f"{weights} belongs to the run {history['run']}, not to {what.name}")
+        return model, history["cycles"]
+    torch.manual_seed(seed)
+    model = build(what.config)
+    if training.RECIPES[recipe].zero_reconstruction:
+        nn.init.zeros_(model.reconnet.conv.weight)
+    return model, []
+
+
+def planned(model: nn.Module, patches: training.Patches, plan: training.Plan, minutes: float) -> training.Plan:
+    """The plan with as many steps as end within `minutes`, a tenth of it kept for looking and for the last choice."""
+    seconds = training.seconds_per_step(model, patches, plan)
+    return training.Plan(plan.recipe, int(0.9 * 60 * minutes / seconds), plan.batch, plan.patch, plan.seed)
+
+
+def finish(what: Experiment, trainer: training.Trainer, held_back: training.HeldBack, path: Path) -> Path:
+    """Choose the best weights of a cycle, finished or not, and write them with the run's whole history."""
+    choice, model, gains = training.best_weights(trainer, held_back)
+    steps, seconds, plan = trainer.step_number, trainer.seconds, trainer.plan
+    cycle = {
+        **asdict(plan),
+        "steps": steps,
+        "planned_steps": plan.steps,
+        "seconds": round(seconds, 1),
+        "images_per_second": round(steps * plan.batch / max(seconds, 1e-9), 1),
+        "skipped": trainer.skipped,
+        "weights": choice,
+        "held_back_gain": round(gains[choice], 4),
+        "hardware": hardware(trainer.patches.device),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+    history = {"run": what.name, "task": what.task, "training_set": what.training_set}
+    history["cycles"] = [*trainer.cycles, cycle]
+    checkpoints.save(path, model, history=history)
+    return path
+
+
+def hardware(device: torch.device) -> str:
+    """The processor in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+
+
+def commit() -> str | None:
+    """The source's commit, marked where files were changed; None outside a checkout."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None

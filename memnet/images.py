@@ -1,0 +1,112 @@
+"""Pictures as arrays (H, W) or (H, W, 3): reading, writing, colour spaces as MATLAB has them, borders."""
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+# BT.601, studio swing, from R, G, B in [0, 1] to Y, Cb, Cr in grey levels: MATLAB's rgb2ycbcr
+TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
+YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+TO_GRAY = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])  # MATLAB's rgb2gray
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """The picture in a file as uint8, (H, W) if it is gray and (H, W, 3) RGB otherwise; alpha is dropped.
+
+    Raises ValueError, with the file's name and the reason, when there is no readable picture.
+    """
+    with open_picture(path) as picture:
+        return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A Pillow image with its pixels loaded; ValueError, naming file and reason, when that cannot be had."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise ValueError(f"{path}: this is a folder, not a picture")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+            picture.load()
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path}: this is no picture that can be read") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path}: the picture claims more pixels than are safe to open ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: the picture is broken ({error})") from error
+    return picture
+
+
+def write_picture(path: Path, image: np.ndarray, **options) -> None:
+    """Write uint8, or floats in [0, 1], (H, W), (H, W, 3) or (H, W, 4), whole or not at all; the name says the format.
+
+    `options` go to Pillow's save (`icc_profile=`, `quality=` ...).
+    """
+    path = Path(path)
+    image = image if image.dtype == np.uint8 else to_uint8(image)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        Image.fromarray(image).save(partial, **options)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def to_float(image: np.ndarray) -> np.ndarray:
+    """uint8 to float64 in [0, 1]."""
+    return image / 255.0
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1] to uint8: rounded, clipped."""
+    return np.clip(np.round(image * 255.0), 0, 255).astype(np.uint8)
+
+
+def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
+    """Y, Cb, Cr (H, W, 3) of an RGB picture (H, W, 3), both in [0, 1] as fractions of 255; not rounded."""
+    return (image @ TO_YCBCR.T + YCBCR_OFFSET) / 255.0
+
+
+def ycbcr_to_rgb(image: np.ndarray) -> np.ndarray:
+    """The inverse of `rgb_to_ycbcr`; not clipped."""
+    return (image * 255.0 - YCBCR_OFFSET) @ np.linalg.inv(TO_YCBCR).T
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """uint8 luma (H, W), 16 to 235, of a uint8 RGB picture as MATLAB's rgb2ycbcr; a gray picture is its own luma."""
+    if image.ndim == 2:
+        return image
+    return np.round(rgb_to_ycbcr(to_float(image))[..., 0] * 255.0).astype(np.uint8)
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    """uint8 gray (H, W), 0 to 255, of a uint8 RGB picture as MATLAB's rgb2gray; a gray picture is itself."""
+    if image.ndim == 2:
+        return image
+    return np.round(image @ TO_GRAY).clip(0, 255).astype(np.uint8)
+
+
+def shave(image: np.ndarray, border: int) -> np.ndarray:
+    """The picture without `border` pixels on each side; ValueError when nothing is left."""
+    if min(image.shape[:2]) <= 2 * border:
+        raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} has nothing left without {border} pixels a side")
+    return image[border : image.shape[0] - border, border : image.shape[1] - border]
+
+
+def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
+    """The upper left part whose height and width are multiples of `scale`; ValueError when that is empty."""
+    height, width = (size - size % scale for size in image.shape[:2])
+    if 0 in (height, width):
+        raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is smaller than the scale {scale}")
+    return image[:height, :width]

@@ -1,0 +1,411 @@
+"""Training: one loop that fits its schedule to a budget, can be killed at any moment and resumes where it was.
+
+Patches are drawn, flipped and degraded on the device, from uint8 planes that live there: there is no loader.
+This room knows networks, pictures and degradations; it knows no table and no name of a run.
+"""
+
+import csv
+import math
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from memnet import checkpoints, degradations, metrics
+
+FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
+PADDED_TO = {"super-resolution": 12, "jpeg": 8, "denoising": 1}  # planes are cropped to multiples of this
+HELD_BACK_EVERY = 37  # every 37th training picture is held back, to watch the gain on
+HELD_BACK_SIZE = 72  # edge of the crop that is looked at, a multiple of every scale and of JPEG's blocks
+CHECKPOINT_SECONDS = 60
+BAD_STEPS = 5  # non-finite steps in a row after which a run stops
+LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. `short` is measured to be good at small budgets; `paper` is section 5.1 as printed."""
+
+    optimiser: str
+    rate: float  # peak
+    weight_decay: float
+    clip: float  # of the gradients' global norm; for SGD divided by the rate
+    batch: int
+    patch: int
+    stride: int  # of the grid of patch positions
+    zero_reconstruction: bool
+
+
+RECIPES = {
+    "short": Recipe("AdamW", 2e-3, 1e-4, clip=0.1, batch=64, patch=31, stride=1, zero_reconstruction=True),
+    "paper": Recipe("SGD", 0.1, 1e-4, clip=0.01, batch=64, patch=31, stride=21, zero_reconstruction=False),
+}
+PAPER_EPOCH = 26917  # batches of 64 in the paper's 1,722,688 patches (section 5.1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One cycle of training: what is fixed when it starts and must not change when it resumes."""
+
+    recipe: str
+    steps: int
+    batch: int
+    patch: int
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.recipe not in RECIPES:
+            raise ValueError(f"unknown recipe {self.recipe!r}: choose one of {', '.join(RECIPES)}")
+        if min(self.batch, self.patch) < 1:
+            raise ValueError(f"batch and patch are at least 1, got {self.batch} and {self.patch}")
+        if self.steps < 10:
+            raise ValueError(f"a budget of {self.steps} steps is too small for its warm-up: give at least 10")
+
+    @property
+    def warmup(self) -> int:
+        """Steps over which the rate rises to its peak."""
+        return min(1000, math.ceil(self.steps / 10))
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step `step` (from 0): warm-up and cosine, or the paper's staircase."""
+        peak = RECIPES[self.recipe].rate
+        if self.recipe == "paper":
+            return peak * 0.1 ** (step // (20 * PAPER_EPOCH))
+        if step < self.warmup:
+            return peak * (step + 1) / self.warmup
+        return peak * 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / (self.steps - self.warmup)))
+
+
+class Patches:
+    """Pairs of degraded and clean patches, drawn at random from pictures that live on `device`.
+
+    Every picture is there upright and transposed; with the flips of each patch these are the 8 orientations of
+    section 5.1. Bicubic and JPEG inputs of every level are made once; noise is drawn anew for every patch.
+    """
+
+    def __init__(self, planes: Sequence[np.ndarray], *, task: str, patch: int, stride: int = 1, device="cpu"):
+        self.task, self.patch, self.device = degradations.task(task), patch, torch.device(device)
+        multiple = PADDED_TO[task]
+        planes = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
+        planes = [p for p in planes if min(p.shape) >= patch]
+        if not planes:
+            raise ValueError(f"no training picture holds a patch of {patch}x{patch} pixels")
+        upright = [with_inputs(p, self.task) for p in planes]
+        stacks = upright + [transposed(p, stack, self.task) for p, stack in zip(planes, upright, strict=True)]
+        self.pixels = torch.cat([torch.from_numpy(s.reshape(len(s), -1)) for s in stacks], dim=1).to(self.device)
+        shapes = torch.tensor([s.shape[1:] for s in stacks])
+        grid = (shapes - patch) // stride + 1
+        self.stride = stride
+        self.widths, self.columns = shapes[:, 1].to(self.device), grid[:, 1].to(self.device)
+        self.starts = cumulative(shapes.prod(dim=1)).to(self.device)
+        self.first = cumulative(grid.prod(dim=1)).to(self.device)
+        self.positions = int(grid.prod(dim=1).sum())
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` degraded patches and their clean ones, float32 (count, 1, P, P) in [0, 1] but for the noise."""
+        position = torch.randint(self.positions, (count,), generator=generator, device=self.device)
+        level = torch.randint(len(self.task.levels), (count,), generator=generator, device=self.device)
+        flips = torch.randint(2, (2, count, 1), generator=generator, device=self.device).bool()
+        index = self.indices(position, flips)
+        clean = self.pixels[0].take(index).float().unsqueeze(1) / FIXED_POINT
+        if self.task.name == "denoising":
+            sigma = torch.tensor(self.task.levels, device=self.device)[level].float() / 255
+            noise = torch.randn(clean.shape, generator=generator, device=self.device)
+            return clean + sigma.view(-1, 1, 1, 1) * noise, clean
+        inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
+        return inputs.float().unsqueeze(1) / FIXED_POINT, clean
+
+    def indices(self, position: Tensor, flips: Tensor) -> Tensor:
+        """Places in a flat plane of the patches at `position` (N,), flipped by rows and columns; (N, P, P)."""
+        picture = torch.searchsorted(self.first, position, right=True) - 1
+        cell, columns = position - self.first[picture], self.columns[picture]
+        row, column = cell // columns * self.stride, cell % columns * self.stride
+        along = torch.arange(self.patch, device=self.device).expand(2, len(position), self.patch)
+        along = torch.where(flips, self.patch - 1 - along, along)
+        rows, cols = row[:, None] + along[0], column[:, None] + along[1]
+        return (self.starts[picture, None] + rows * self.widths[picture, None])[:, :, None] + cols[:, None, :]
+
+
+def with_inputs(plane: np.ndarray, task) -> np.ndarray:
+    """A uint8 plane (H, W) and its inputs at all levels, int16 fixed point (1 + levels, H, W); noise is drawn later."""
+    inputs = []
+    if task.name != "denoising":
+        inputs = [degradations.degrade(plane, task=task.name, level=level)[1] for level in task.levels]
+    return np.stack([np.round(image * FIXED_POINT).astype(np.int16) for image in [plane / 255.0, *inputs]])
+
+
+def transposed(plane: np.ndarray, stack: np.ndarray, task) -> np.ndarray:
+    """The stack of the transposed plane. JPEG's table is not symmetric: it compresses that picture differently."""
+    if task.name == "jpeg":
+        return with_inputs(np.ascontiguousarray(plane.T), task)
+    return np.ascontiguousarray(stack.transpose(0, 2, 1))
+
+
+def cumulative(sizes: Tensor) -> Tensor:
+    """Where each of the consecutive parts of these sizes begins."""
+    return torch.cumsum(sizes, 0) - sizes
+
+
+def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Pictures to learn from, and the held-back ones that are large enough to watch the gain on."""
+    held = [p for p in planes[::HELD_BACK_EVERY] if min(p.shape) >= HELD_BACK_SIZE]
+    if len(planes) < 2 or not held:
+        raise ValueError(f"training takes two pictures or more, the first of {HELD_BACK_SIZE} pixels at least")
+    return [p for number, p in enumerate(planes) if number % HELD_BACK_EVERY], held
+
+
+class HeldBack:
+    """Central crops of the held-back pictures at every level, and how much a network gains on them, in dB."""
+
+    def __init__(self, planes: Sequence[np.ndarray], *, task: str, device="cpu"):
+        self.pairs = []
+        for number, plane in enumerate(planes):
+            top, left = ((size - HELD_BACK_SIZE) // 2 for size in plane.shape)
+            crop = plane[top : top + HELD_BACK_SIZE, left : left + HELD_BACK_SIZE]
+            for level in degradations.task(task).levels:
+                pair = degradations.degrade(crop, task=task, level=level, key=f"held back {number}")
+                self.pairs.append(pair)
+        inputs = np.stack([degraded for _, degraded in self.pairs]).astype(np.float32)
+        self.inputs = torch.from_numpy(inputs).unsqueeze(1).to(device)
+
+    @torch.no_grad()
+    def gain(self, model: nn.Module) -> float:
+        """Mean over pictures and levels of PSNR(y) - PSNR(x), in float32, with the network's running statistics."""
+        was_training = model.training
+        model.eval()
+        outputs = torch.cat([model(x).float() for x in self.inputs.split(4)]).squeeze(1).cpu().numpy()
+        model.train(was_training)
+        gains = [
+            metrics.psnr(reference, y) - metrics.psnr(reference, x)
+            for (reference, x), y in zip(self.pairs, outputs.astype(np.float64), strict=True)
+        ]
+        return float(np.mean(gains))
+
+
+def supervised_loss(model: nn.Module, x: Tensor, clean: Tensor) -> Tensor:
+    """Mean squared error of the final and of every intermediate prediction, weighed alike (eq. 12)."""
+    y, y_m = model.predictions(x)
+    outputs = [y, *y_m] if len(y_m) > 1 else [y]
+    return sum((output.float() - clean).square().mean() for output in outputs) / len(outputs)
+
+
+def optimiser_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser. AdamW decays convolution weights only; SGD gives biases a tenth of the rate."""
+    weights = [p for p in model.parameters() if p.ndim == 4]
+    others = [p for p in model.parameters() if p.ndim != 4]
+    if recipe.optimiser == "AdamW":
+        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [{**group, "scale": 1.0} for group in groups]
+        return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.999), fused=True)
+    biases = [module.bias for module in model.modules() if isinstance(module, nn.Conv2d)]
+    slow = {id(bias) for bias in biases}
+    rest = [p for p in model.parameters() if id(p) not in slow]
+    groups = [{"params": rest, "scale": 1.0}, {"params": biases, "scale": 0.1}]
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=0.9, weight_decay=recipe.weight_decay)
+
+
+class Trainer:
+    """The state of one cycle of training (network, average, optimiser, random generator) and its single step."""
+
+    def __init__(self, model: nn.Module, patches: Patches, plan: Plan):
+        self.recipe, self.plan, self.patches = RECIPES[plan.recipe], plan, patches
+        self.model = model.to(patches.device, memory_format=torch.channels_last).train()
+        self.average = deepcopy(self.model).eval()
+        self.optimiser = optimiser_for(self.model, self.recipe)
+        self.generator = torch.Generator(patches.device).manual_seed(plan.seed)
+        self.step_number = self.skipped = self.skipped_in_a_row = 0
+        self.seconds = 0.0
+        self.cycles = []  # what the network has behind it: the records of earlier cycles
+
+    def step(self) -> tuple[Tensor, Tensor]:
+        """One update; the loss and the gradients' norm before clipping. A non-finite step changes no weight."""
+        x, clean = self.patches.draw(self.plan.batch, self.generator)
+        rate = self.plan.rate(self.step_number)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        on_gpu = self.patches.device.type == "cuda"
+        with torch.autocast(self.patches.device.type, torch.bfloat16, enabled=on_gpu):
+            loss = supervised_loss(self.model, x.contiguous(memory_format=torch.channels_last), clean)
+        self.optimiser.zero_grad()
+        loss.backward()
+        clip = self.recipe.clip / rate if self.recipe.optimiser == "SGD" else self.recipe.clip
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.step_number += 1
+        if torch.isfinite(norm):
+            self.skipped_in_a_row = 0
+            self.optimiser.step()
+            self.update_average()
+        else:
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+            self.restore_statistics()
+            self.check_divergence()
+        return loss.detach(), norm
+
+    def check_divergence(self) -> None:
+        if self.skipped_in_a_row >= BAD_STEPS:
+            raise ValueError(
+                f"{BAD_STEPS} steps in a row up to step {self.step_number} had no finite gradient: "
+                f"start again with half the rate or another seed; the last checkpoint is kept"
+            )
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Exponential average of the weights, 0.999 but shorter at the start; buffers are the network's own."""
+        keep = min(0.999, (self.step_number + 1) / (self.step_number + 10))
+        pairs = list(zip(self.average.parameters(), self.model.parameters(), strict=True))
+        torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1 - keep)
+        for kept, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(now, 1 - keep)
+
+    @torch.no_grad()
+    def restore_statistics(self) -> None:
+        """Batch-norm statistics of before a non-finite step: the average's."""
+        for kept, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            now.copy_(kept)
+
+    def state(self) -> tuple[dict[str, Tensor], dict]:
+        """All tensors and JSON values from which the next step follows, bit for bit on a CPU."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for number, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{k}": v for k, v in slots.items() if torch.is_tensor(v)}
+        tensors["generator"] = self.generator.get_state()
+        counts = {"step": self.step_number, "skipped": self.skipped, "seconds": self.seconds}
+        return tensors, {"plan": asdict(self.plan), "cycles": self.cycles, **counts}
+
+    def load_state(self, tensors: dict[str, Tensor], meta: dict) -> None:
+        """Go on from `state()`; ValueError when it belongs to another network or another plan."""
+        if meta["plan"] != asdict(self.plan):
+            raise ValueError(f"this training state was made with {meta['plan']}, not {asdict(self.plan)}")
+        part = {name: {} for name in ("model", "average")}
+        slots = {}
+        for name, tensor in tensors.items():
+            owner, _, rest = name.partition(".")
+            if owner in part:
+                part[owner][rest] = tensor
+            elif owner == "optimiser":
+                number, _, slot = rest.partition(".")
+                slots.setdefault(int(number), {})[slot] = tensor
+        self.model.load_state_dict(part["model"])
+        self.average.load_state_dict(part["average"])
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
+        self.generator.set_state(tensors["generator"])
+        self.step_number, self.skipped, self.seconds = meta["step"], meta["skipped"], meta["seconds"]
+        self.cycles = meta["cycles"]
+
+
+@torch.no_grad()
+def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch: int, seed: int) -> nn.Module:
+    """A copy of `model` with its batch-norm statistics taken anew over training batches."""
+    renewed = deepcopy(model).train()
+    norms = [module for module in renewed.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    generator = torch.Generator(patches.device).manual_seed(seed)
+    for _ in range(batches):
+        renewed(patches.draw(batch, generator)[0].contiguous(memory_format=torch.channels_last))
+    for norm in norms:
+        norm.momentum = 0.1
+    return renewed.eval()
+
+
+def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module, dict[str, float]]:
+    """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures."""
+    renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 1}
+    candidates = {"last": trainer.model, "average": trainer.average}
+    for name in ("last", "average"):
+        candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)
+    gains = {name: held_back.gain(model) for name, model in candidates.items()}
+    best = max(gains, key=gains.get)
+    return best, candidates[best], gains
+
+
+def seconds_per_step(model: nn.Module, patches: Patches, plan: Plan, *, steps: int = 4) -> float:
+    """Median time of a step, measured on a copy that is thrown away."""
+    trial = Trainer(deepcopy(model), patches, plan)
+    times = []
+    for _ in range(steps + 2):
+        begin = time.perf_counter()
+        float(trial.step()[0])
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[2:]))
+
+
+class Log:
+    """A CSV of the run's progress beside its weights; a resumed run drops the rows after its checkpoint."""
+
+    def __init__(self, path: Path, *, keep_to_step: int):
+        rows = []
+        if keep_to_step and path.exists():
+            with path.open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= keep_to_step]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def add(self, **values) -> None:
+        """Append one row; numbers are written to five significant digits."""
+        row = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values.items()}
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, LOG_COLUMNS).writerow(row)
+
+
+def train(
+    trainer: Trainer,
+    held_back: HeldBack,
+    *,
+    state: Path,
+    log: Path,
+    minutes: float | None = None,
+    looks: int = 20,
+    progress: bool = True,
+) -> bool:
+    """Run the trainer's plan to its end, or for `minutes`, from wherever it stands; whether the end was reached.
+
+    The state is written to the folder `state` every minute and at the end; the gain on held-back pictures is looked
+    at `looks` times and goes to the CSV file `log`.
+    """
+    plan, journal = trainer.plan, Log(log, keep_to_step=trainer.step_number)
+    before, begin, saved, losses = trainer.seconds, time.monotonic(), time.monotonic(), []
+    bar = tqdm(total=plan.steps, initial=trainer.step_number, unit="step", disable=not progress, mininterval=2)
+    try:
+        while trainer.step_number < plan.steps:
+            loss, norm = trainer.step()
+            losses.append(loss)
+            bar.update()
+            now = time.monotonic()
+            trainer.seconds = before + now - begin
+            if trainer.step_number % max(1, plan.steps // looks) == 0 or trainer.step_number == plan.steps:
+                bar.set_postfix_str(look(trainer, held_back, journal, losses, norm))
+                losses = []
+            if minutes is not None and now - begin > 60 * minutes:
+                break
+            if now - saved > CHECKPOINT_SECONDS:
+                checkpoints.save_state(state, *trainer.state())
+                saved = now
+    finally:
+        bar.close()
+        checkpoints.save_state(state, *trainer.state())
+    return trainer.step_number >= plan.steps
+
+
+def look(trainer: Trainer, held_back: HeldBack, journal: Log, losses: list[Tensor], norm: Tensor) -> str:
+    """Write one row of the log: the mean loss since the last one, and the average's gain; the same in words."""
+    gain, loss = held_back.gain(trainer.average), float(torch.stack(losses).mean())
+    rate = trainer.plan.rate(trainer.step_number - 1)
+    numbers = {"seconds": trainer.seconds, "loss": loss, "rate": rate, "norm": float(norm), "gain": gain}
+    journal.add(step=trainer.step_number, skipped=trainer.skipped, **numbers)
+    skipped = f", {trainer.skipped} steps skipped: the rate may be too high" if trainer.skipped else ""
+    return f"loss {loss:.5f}, gain {gain:+.2f} dB, norm {float(norm):.3f}{skipped}"

@@ -1,0 +1,68 @@
+"""Weights and training states on disk."""
+
+import pytest
+import torch
+
+from memnet import checkpoints
+from memnet.model import Config, StackConfig, build
+
+TINY = Config(2, 2, channels=4, long_term=False)
+
+
+@pytest.mark.parametrize("config", [TINY, StackConfig(3, 4, skip=True)])
+def test_weights_come_back_with_configuration_and_history(tmp_path, config):
+    model, path = build(config), tmp_path / "a.safetensors"
+    checkpoints.save(path, model, history={"run": "x", "cycles": [{"steps": 3}]})
+    loaded, history = checkpoints.load(path)
+    assert loaded.config == config
+    assert not loaded.training
+    assert history == {"run": "x", "cycles": [{"steps": 3}]}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+def test_hash_names_the_weights_and_not_the_history(tmp_path):
+    model = build(TINY)
+    checkpoints.save(tmp_path / "a", model, history={"run": "a"})
+    checkpoints.save(tmp_path / "b", model, history={"run": "b"})
+    first = checkpoints.weights_hash(tmp_path / "a")
+    assert first == checkpoints.weights_hash(tmp_path / "b")
+    with torch.no_grad():
+        model.fenet[2].bias[0] += 1e-6
+    checkpoints.save(tmp_path / "b", model, history={"run": "b"})
+    assert first != checkpoints.weights_hash(tmp_path / "b")
+
+
+def test_bad_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no weights at .*none"):
+        checkpoints.load(tmp_path / "none")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(ValueError, match="text cannot be read as safetensors"):
+        checkpoints.load(tmp_path / "text")
+    checkpoints.write_tensors(tmp_path / "foreign", {"w": torch.zeros(1)}, {"format": "pt"})
+    with pytest.raises(ValueError, match="foreign is no MemNet checkpoint"):
+        checkpoints.load(tmp_path / "foreign")
+
+
+def test_state_is_split_into_files_that_can_travel_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHARD_BYTES", 1000)
+    tensors = {f"t{i:02}": torch.full((100,), float(i)) for i in range(10)}
+    checkpoints.save_state(tmp_path / "s", tensors, {"step": 4})
+    assert len(list((tmp_path / "s").glob("*.safetensors"))) == 5
+    loaded, meta = checkpoints.load_state(tmp_path / "s")
+    assert meta == {"step": 4}
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+def test_state_survives_a_stop_between_its_renames(tmp_path):
+    checkpoints.save_state(tmp_path / "s", {"t": torch.ones(1)}, {"step": 1})
+    (tmp_path / "s").rename(tmp_path / "s.old")
+    assert checkpoints.load_state(tmp_path / "s")[1] == {"step": 1}
+    checkpoints.save_state(tmp_path / "s", {"t": torch.ones(1)}, {"step": 2})
+    assert checkpoints.load_state(tmp_path / "s")[1] == {"step": 2}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s"]
+
+
+def test_missing_state_is_said(tmp_path):
+    with pytest.raises(ValueError, match="without --resume"):
+        checkpoints.load_state(tmp_path / "none")

@@ -1,0 +1,240 @@
+"""Patches, schedules and the loop, on tiny networks and made pictures."""
+
+import csv
+import math
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+
+from memnet import checkpoints, degradations, training
+from memnet.model import Config, build
+from memnet.training import FIXED_POINT, HeldBack, Patches, Plan, Trainer
+
+TINY = Config(2, 2, channels=4)
+TASKS = ("denoising", "super-resolution", "jpeg")
+
+
+def pictures(count=3, size=96, seed=0):
+    """Smooth made pictures: sums of random waves, uint8."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, : size + 5] / size
+    planes = []
+    for _ in range(count):
+        waves = sum(np.sin(2 * np.pi * (a * rows + b * columns + c)) for a, b, c in rng.uniform(-6, 6, (4, 3)))
+        planes.append(np.round(127.5 + 25 * waves).astype(np.uint8))
+    return planes
+
+
+def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="short"):
+    torch.manual_seed(1)
+    planes = pictures() if planes is None else planes
+    return Trainer(build(TINY), Patches(planes, task=task, patch=12), Plan(recipe, steps, batch=4, patch=12, seed=seed))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
+    planes = pictures(2, size=24)
+    patches = Patches(planes, task=task, patch=20)
+    multiple = training.PADDED_TO[task]
+    cropped = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
+    every = set()
+    for plane in cropped:
+        for turned in (plane, plane.T):
+            for flipped in (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1]):
+                windows = np.lib.stride_tricks.sliding_window_view(flipped, (20, 20)).reshape(-1, 400)
+                every |= {w.tobytes() for w in windows}
+    _, clean = patches.draw(64, torch.Generator().manual_seed(0))
+    drawn = np.round(clean.numpy() * 255).astype(np.uint8).reshape(64, -1)
+    assert {d.tobytes() for d in drawn} <= every
+
+
+@pytest.mark.parametrize("task", ["super-resolution", "jpeg"])
+def test_inputs_are_what_the_protocol_gives_for_the_oriented_picture(task):
+    plane = pictures(1, size=24)[0][:, :24]
+    patches = Patches([plane], task=task, patch=24)
+    levels = degradations.task(task).levels
+    expected = []
+    for turned in (plane, np.ascontiguousarray(plane.T)):
+        for level in levels:
+            reference, degraded = degradations.degrade(turned, task=task, level=level)
+            for axes in ((), (0,), (1,), (0, 1)):
+                expected.append(np.stack([np.flip(degraded, axes), np.flip(reference, axes)]))
+    x, clean = patches.draw(32, torch.Generator().manual_seed(0))
+    for pair in torch.cat([x, clean], dim=1).numpy():
+        assert min(np.abs(pair - e).max() for e in expected) <= 0.51 / FIXED_POINT
+
+
+def test_noise_has_the_tasks_levels_and_is_drawn_anew():
+    patches = Patches(pictures(), task="denoising", patch=48)
+    generator = torch.Generator().manual_seed(0)
+    x, clean = patches.draw(60, generator)
+    sigmas = (x - clean).std(dim=(1, 2, 3)) * 255
+    nearest = torch.tensor([30.0, 50.0, 70.0])
+    assert (sigmas[:, None] / nearest - 1).abs().min(dim=1).values.max() < 0.08
+    again, _ = patches.draw(60, generator)
+    assert not torch.equal(x, again)
+
+
+def test_positions_lie_on_the_stride_grid():
+    plane = np.arange(64 * 64).reshape(64, 64) % 251
+    patches = Patches([plane.astype(np.uint8)], task="denoising", patch=22, stride=21)
+    assert patches.positions == 2 * 9
+    clean = patches.draw(200, torch.Generator().manual_seed(0))[1]
+    assert len({c.numpy().tobytes() for c in clean}) == 9 * 8
+
+
+def test_pictures_too_small_for_a_patch_are_refused():
+    with pytest.raises(ValueError, match="31x31"):
+        Patches([np.zeros((20, 40), np.uint8)], task="jpeg", patch=31)
+
+
+def test_schedule_warms_up_and_ends_at_zero():
+    plan = Plan("short", 600, batch=1, patch=1)
+    assert plan.warmup == 60
+    assert plan.rate(plan.warmup) == pytest.approx(2e-3)
+    assert plan.rate(0) == pytest.approx(2e-3 / 60)
+    assert plan.rate(599) < 2e-3 * 1e-4
+    assert Plan("short", 10**5, batch=1, patch=1).warmup == 1000
+
+
+def test_papers_schedule_divides_by_ten_every_twenty_epochs():
+    plan = Plan("paper", 10**7, batch=64, patch=31)
+    assert plan.rate(20 * training.PAPER_EPOCH - 1) == 0.1
+    assert plan.rate(20 * training.PAPER_EPOCH) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [(("medium", 100), "unknown recipe 'medium'"), (("short", 3), "budget of 3 steps is too small")],
+)
+def test_plans_that_cannot_be_are_refused(values, words):
+    with pytest.raises(ValueError, match=words):
+        Plan(*values, batch=1, patch=1)
+
+
+def test_paper_recipe_clips_to_the_rate_and_slows_biases():
+    trainer = trainer_for(recipe="paper")
+    scales = {id(p): group["scale"] for group in trainer.optimiser.param_groups for p in group["params"]}
+    conv = trainer.model.fenet[2]
+    assert (scales[id(conv.weight)], scales[id(conv.bias)]) == (1.0, 0.1)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    _, norm = trainer.step()
+    moved = math.sqrt(sum(float((p - b).square().sum()) for p, b in zip(trainer.model.parameters(), before, strict=True)))
+    assert norm > 0.1
+    assert moved <= 0.1 * 0.1 * 1.02  # rate x clip / rate, and a trace of weight decay
+
+
+def test_adamw_decays_convolution_weights_alone():
+    groups = trainer_for().optimiser.param_groups
+    assert [group["weight_decay"] for group in groups] == [1e-4, 0.0]
+    assert all(p.ndim == 4 for p in groups[0]["params"])
+    assert all(p.ndim < 4 for p in groups[1]["params"])
+
+
+def test_loss_weighs_final_and_intermediate_predictions_alike():
+    model, x, clean = build(TINY).eval(), torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
+    y, y_m = model.predictions(x)
+    expected = sum(torch.nn.functional.mse_loss(output, clean) for output in [y, *y_m]) / 3
+    torch.testing.assert_close(training.supervised_loss(model, x, clean), expected)
+
+
+def run(trainer, held, folder, **options):
+    options = {"progress": False, "looks": 3} | options
+    return training.train(trainer, held, state=folder / "state", log=folder / "log.csv", **options)
+
+
+def test_killed_and_resumed_training_equals_the_uninterrupted_bit_for_bit(tmp_path):
+    held = HeldBack(pictures(1), task="super-resolution")
+    whole = trainer_for()
+    assert run(whole, held, tmp_path / "whole")
+    first = trainer_for()
+    with pytest.raises(KeyboardInterrupt):
+        killed_after(first, 7), run(first, held, tmp_path / "pieces")
+    tensors, meta = checkpoints.load_state(tmp_path / "pieces" / "state")
+    assert meta["step"] == 7
+    second = trainer_for()
+    second.load_state(tensors, meta)
+    assert run(second, held, tmp_path / "pieces")
+    for name, tensor in whole.state()[0].items():
+        assert torch.equal(tensor, second.state()[0][name]), name
+    logs = [read_log(tmp_path / kind / "log.csv") for kind in ("whole", "pieces")]
+    assert [row["gain"] for row in logs[0]] == [row["gain"] for row in logs[1]]
+    assert [row["step"] for row in logs[0]] == ["4", "8", "12"]
+
+
+def killed_after(trainer, steps):
+    """Let the trainer raise KeyboardInterrupt instead of its step number `steps` + 1."""
+    step = trainer.step
+
+    def stop_or_step():
+        if trainer.step_number == steps:
+            raise KeyboardInterrupt
+        return step()
+
+    trainer.step = stop_or_step
+
+
+def read_log(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_minutes_end_a_piece_and_not_the_plan(tmp_path):
+    trainer = trainer_for(steps=1000)
+    assert not run(trainer, HeldBack(pictures(1), task="super-resolution"), tmp_path, minutes=0.0)
+    assert trainer.step_number == 1
+    assert checkpoints.load_state(tmp_path / "state")[1]["plan"]["steps"] == 1000
+
+
+def test_state_of_another_plan_is_refused():
+    state = trainer_for(steps=12).state()
+    with pytest.raises(ValueError, match="this training state was made with"):
+        trainer_for(steps=13).load_state(*state)
+
+
+def test_training_gains_on_pictures_it_has_not_seen(tmp_path):
+    torch.manual_seed(0)
+    model = build(TINY)
+    torch.nn.init.zeros_(model.reconnet.conv.weight)
+    patches = Patches(pictures(6), task="denoising", patch=24)
+    trainer = Trainer(model, patches, Plan("short", 150, batch=8, patch=24))
+    held = HeldBack(pictures(2, seed=9), task="denoising")
+    assert abs(held.gain(model)) < 1e-3
+    run(trainer, held, tmp_path)
+    name, best, gains = training.best_weights(trainer, held)
+    assert gains[name] == max(gains.values()) > 3.0
+    assert held.gain(best) == pytest.approx(gains[name])
+
+
+def test_non_finite_steps_change_nothing_and_then_stop_the_run():
+    trainer = trainer_for()
+    before = deepcopy(trainer.model.state_dict())
+    trainer.patches.pixels = trainer.patches.pixels.float() * math.nan
+    for _ in range(training.BAD_STEPS - 1):
+        trainer.step()
+    after = trainer.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert trainer.skipped == training.BAD_STEPS - 1
+    with pytest.raises(ValueError, match="no finite gradient"):
+        trainer.step()
+
+
+def test_renewed_statistics_are_those_of_the_training_batches():
+    trainer = trainer_for()
+    renewed = training.renew_statistics(trainer.model, trainer.patches, batches=3, batch=16, seed=5)
+    generator = torch.Generator().manual_seed(5)
+    x = torch.cat([trainer.patches.draw(16, generator)[0] for _ in range(3)])
+    torch.testing.assert_close(renewed.fenet[0].running_mean, x.mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-6)
+    assert not renewed.training
+
+
+def test_held_back_pictures_are_not_learned_from():
+    planes = pictures(40, size=80)
+    learn, held = training.split(planes)
+    assert len(held) == 2
+    assert len(learn) == 38
+    assert not {p.tobytes() for p in learn} & {p.tobytes() for p in held}
+    with pytest.raises(ValueError, match="two pictures or more"):
+        training.split(planes[:1])
