@@ -369,7 +369,7 @@ def train(
     state: Path,
     log: Path,
     minutes: float | None = None,
-    looks: int = 20,
+    looks: int = 12,
     progress: bool = True,
 ) -> bool:
     """Run the trainer's plan to its end, or for `minutes`, from wherever it stands; whether the end was reached.
