@@ -40,6 +40,11 @@ class Config:
         """Convolutions on the longest way from x to y: the network's depth as the paper counts it."""
         return 2 + self.blocks * (2 * self.recursions + 1)
 
+    @property
+    def reach(self) -> int:
+        """How many pixels away the input still matters to an output pixel: one for every 3x3 convolution."""
+        return 2 + self.blocks * 2 * self.recursions
+
 
 @dataclass(frozen=True)
 class StackConfig:
@@ -59,6 +64,12 @@ class StackConfig:
 
     @property
     def longest_path(self) -> int:
+        """Convolutions on the longest way from x to y."""
+        return 2 + self.layers
+
+    @property
+    def reach(self) -> int:
+        """How many pixels away the input still matters to an output pixel."""
         return 2 + self.layers
 
 

@@ -1,0 +1,166 @@
+"""A network on a set of pictures at a level: tidy rows, kept by what made them."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from memnet import datasets, degradations, restoration
+from memnet.datasets import Picture
+from memnet.paths import RESULTS
+
+COLUMNS = ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
+PROTOCOL = 1  # raised whenever the same weights and pictures would give other numbers
+KEY = ("weights", "images", "protocol", "seed")
+
+
+def evaluate_picture(model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0) -> dict:
+    """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds."""
+    reference, degraded = degradations.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
+    begin = time.perf_counter()
+    y, y_m = restoration.predict(model, degraded)
+    seconds = time.perf_counter() - begin
+    psnr, ssim = degradations.score(reference, y, task=task, level=level)
+    input_psnr, input_ssim = degradations.score(reference, degraded, task=task, level=level)
+    row = {"image": picture.name, "psnr": psnr, "ssim": ssim, "input_psnr": input_psnr, "input_ssim": input_ssim}
+    for number, prediction in enumerate(y_m, start=1):
+        row[f"psnr_{number}"] = degradations.score(reference, prediction, task=task, level=level)[0]
+    return {**row, "seconds": seconds}
+
+
+def evaluate(
+    model: nn.Module,
+    pictures: Sequence[Picture],
+    *,
+    run: str,
+    task: str,
+    dataset: str,
+    level: int,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
+
+    PSNR in dB, float32 network, protocol of `degradations.score`; noise is seeded by (seed, picture's name).
+    """
+    head = {"run": run, "task": task, "dataset": dataset, "level": level}
+    shown = watched(pictures, f"{run} on {dataset} at {level}", progress=progress)
+    return pd.DataFrame([head | evaluate_picture(model, p, task=task, level=level, seed=seed) for p in shown])
+
+
+def watched(pictures: Sequence, title: str, *, progress: bool):
+    """The pictures with a progress bar on stderr that appears after two seconds."""
+    return tqdm(pictures, desc=title, unit="picture", disable=not progress, delay=2, leave=False)
+
+
+def file_of(run: str, dataset: str, level: int) -> Path:
+    """Where the rows of a run on a data set at a level are kept."""
+    return RESULTS / run / f"{dataset}-{level}.csv"
+
+
+def write_rows(path: Path, rows: pd.DataFrame, key: dict) -> None:
+    """Write rows behind a first line that holds their key as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    text = rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    partial.write_text(f"# {json.dumps(key)}\n{text}")
+    os.replace(partial, path)
+
+
+def read_rows(path: Path) -> tuple[dict, pd.DataFrame]:
+    """Key and rows of `write_rows`; ValueError when the file is not of that kind."""
+    with path.open() as file:
+        first = file.readline()
+        if not first.startswith("# {"):
+            raise ValueError(f"{path} holds no rows with a key in its first line: remove it")
+        return json.loads(first[2:]), pd.read_csv(file, dtype={"image": str, "run": str, "dataset": str})
+
+
+def stored(run: str, dataset: str, level: int, *, weights: str, images: str, seed: int = 0) -> pd.DataFrame | None:
+    """The rows made by these weights on these pictures under today's protocol, perhaps of a part of the set.
+
+    None when there are none, or when what is there was made by anything else.
+    """
+    path = file_of(run, dataset, level)
+    if not path.is_file():
+        return None
+    key, rows = read_rows(path)
+    wanted = {"weights": weights, "images": images, "protocol": PROTOCOL, "seed": seed}
+    return rows if {name: key.get(name) for name in KEY} == wanted else None
+
+
+def measure(
+    model: nn.Module,
+    *,
+    run: str,
+    task: str,
+    dataset: str,
+    level: int,
+    weights: str,
+    fresh: bool = False,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    made_by: dict | None = None,
+) -> pd.DataFrame:
+    """The rows of a run on a data set at a level: stored ones of these `weights` (hash), missing ones measured now.
+
+    Only the first `limit` pictures are wanted when it is given. Every new row is stored at once, so an evaluation that
+    is stopped goes on where it was; `fresh` measures all anew. `made_by` goes into the file's key.
+    """
+    digest = datasets.digest(dataset)
+    have = None if fresh else stored(run, dataset, level, weights=weights, images=digest, seed=seed)
+    key = {"weights": weights, "images": digest, "protocol": PROTOCOL, "seed": seed}
+    key |= {"pictures": len(datasets.pictures(dataset)), **(made_by or {}), **circumstances(model)}
+    names = datasets.pictures(dataset).names[:limit]
+    done = set() if have is None else set(have["image"])
+    wanted = [index for index, name in enumerate(names) if name not in done]
+    if wanted:
+        print(f"{run} on {dataset} at {level}: {len(done)} rows reused, {len(wanted)} to measure", file=sys.stderr)
+    pictures = datasets.pictures(dataset)
+    for index in watched(wanted, f"{run} on {dataset} at {level}", progress=progress):
+        options = {"run": run, "task": task, "dataset": dataset, "level": level, "seed": seed}
+        row = evaluate(model, [pictures[index]], **options, progress=False)
+        have = row if have is None else pd.concat([have, row], ignore_index=True)
+        have = in_order(have, pictures.names)
+        write_rows(file_of(run, dataset, level), have, key)
+    return have[have["image"].isin(names)].reset_index(drop=True)
+
+
+def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Rows in the order of the set's pictures."""
+    place = {name: number for number, name in enumerate(names)}
+    return rows.sort_values("image", key=lambda image: image.map(place)).reset_index(drop=True)
+
+
+def circumstances(model: nn.Module) -> dict:
+    """Where and when rows are made: for the reader, not part of what they are known by."""
+    device = next(model.parameters()).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    return {"device": name, "torch": torch.__version__, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over pictures: run, task, dataset, level, pictures, psnr, ssim, input_psnr, input_ssim, gain (dB)."""
+    grouped = rows.groupby(["run", "task", "dataset", "level"], sort=False)
+    means = grouped[["psnr", "ssim", "input_psnr", "input_ssim"]].mean()
+    means.insert(0, "pictures", grouped.size())
+    means["gain"] = means["psnr"] - means["input_psnr"]
+    return means.reset_index()
+
+
+def folder_rows(model: nn.Module, path: Path, *, run: str, task: str, level: int, progress: bool = True) -> pd.DataFrame:
+    """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone."""
+    from memnet import images
+
+    plane = images.gray if task == "denoising" else images.luma
+    pictures = datasets.folder(path, plane=plane)
+    return evaluate(model, pictures, run=run, task=task, dataset=Path(path).name, level=level, progress=progress)[COLUMNS]

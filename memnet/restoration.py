@@ -1,0 +1,195 @@
+"""Trained networks at work on pictures: planes, colour pictures, files and folders of files."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import nn
+
+from memnet import degradations, images
+
+WHOLE_PIXELS = 640 * 640  # larger pictures are restored in tiles, so that memory does not grow with the picture
+TILE = 384  # edge of what a tile contributes
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, plane: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """y and [y_1 .. y_M] (float64) of a whole plane (H, W), floats in [0, 1], in float32 where the model lives."""
+    x = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    device = next(model.parameters()).device
+    model = model.to(memory_format=torch.channels_last)
+    y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last))
+    return as_plane(y), [as_plane(prediction) for prediction in y_m]
+
+
+def as_plane(y: torch.Tensor) -> np.ndarray:
+    """(1, 1, H, W) to float64 (H, W)."""
+    return y[0, 0].cpu().double().numpy()
+
+
+def restore_plane(
+    model: nn.Module, plane: np.ndarray, *, tile: int | None = None, progress: Callable[[float], None] | None = None
+) -> np.ndarray:
+    """y (H, W) of a plane (H, W) of any size, in [0, 1] but not clipped.
+
+    Pictures of more than WHOLE_PIXELS, or all when `tile` is given, are restored in tiles that overlap by the
+    network's reach on every side: what a tile contributes is exactly what the whole picture would give, up to rounding.
+    `progress` is called with the share that is done.
+    """
+    if tile is None and plane.size <= WHOLE_PIXELS:
+        return predict(model, plane)[0]
+    restored = np.empty(plane.shape)
+    pieces = list(tiles(plane.shape, size=tile or TILE, overlap=model.config.reach))
+    for number, (seen, inner, place) in enumerate(pieces, start=1):
+        restored[place] = predict(model, plane[seen])[0][inner]
+        if progress:
+            progress(number / len(pieces))
+    return restored
+
+
+def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
+    """Slices for tiles of edge `size`: what the network sees, the part of that to keep, and where it goes."""
+    if size < 1:
+        raise ValueError(f"a tile has at least one pixel, got {size}")
+    for top in range(0, shape[0], size):
+        for left in range(0, shape[1], size):
+            seen, inner, place = [], [], []
+            for begin, length in ((top, shape[0]), (left, shape[1])):
+                end, first = min(begin + size, length), max(begin - overlap, 0)
+                seen.append(slice(first, min(end + overlap, length)))
+                inner.append(slice(begin - first, end - first))
+                place.append(slice(begin, end))
+            yield tuple(seen), tuple(inner), tuple(place)
+
+
+def restore(
+    image: np.ndarray,
+    *,
+    task: str,
+    model: nn.Module,
+    scale: int | None = None,
+    tile: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """A restored copy of a picture (H, W) or (H, W, 3), uint8 or float in [0, 1], in the same type and range.
+
+    Colour: the network restores Y; Cb and Cr are kept, or enlarged bicubically. Super-resolution takes the small
+    picture and `scale` (2, 3, 4), and gives (scale H, scale W). Raises ValueError on anything else.
+    """
+    check_image(image)
+    check_scale(task, scale)
+    values = images.to_float(image) if image.dtype == np.uint8 else np.asarray(image, float)
+    ycbcr = images.rgb_to_ycbcr(values) if image.ndim == 3 else values[..., None]
+    planes = [ycbcr[..., c] for c in range(ycbcr.shape[2])]
+    if scale:
+        planes = [degradations.imresize(plane, scale) for plane in planes]
+    planes[0] = restore_plane(model, planes[0], tile=tile, progress=progress)
+    restored = images.ycbcr_to_rgb(np.stack(planes, axis=-1)) if image.ndim == 3 else planes[0]
+    return images.to_uint8(restored) if image.dtype == np.uint8 else restored.clip(0, 1).astype(image.dtype)
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raise ValueError unless this is a picture that `restore` takes."""
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
+        raise ValueError(f"a picture is (H, W) or (H, W, 3) with at least one pixel, got {image.shape}")
+    if image.dtype == np.uint8:
+        return
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"a picture is uint8, or float in [0, 1], got {image.dtype}")
+    if not np.isfinite(image).all():
+        raise ValueError("the picture holds values that are not finite (NaN or infinity)")
+    if image.min() < 0 or image.max() > 1:
+        raise ValueError(f"a float picture lies in [0, 1], got {image.min():.3g} to {image.max():.3g}: divide it first")
+
+
+def check_scale(task: str, scale: int | None) -> None:
+    """Raise ValueError unless the scale is one of super-resolution's levels, and None for the other tasks."""
+    levels = degradations.task(task).levels
+    if task == "super-resolution":
+        if scale not in levels:
+            raise ValueError(f"super-resolution needs a scale of {', '.join(map(str, levels))}, got {scale}")
+    elif scale is not None:
+        raise ValueError(f"{task} takes no scale: one network serves all its levels")
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A picture file: pixels uint8 (H, W) or (H, W, 3), alpha uint8 (H, W) or None, colour profile, remarks."""
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    profile: bytes | None
+    remarks: tuple[str, ...]
+
+
+def read_photograph(path: Path) -> Photograph:
+    """A picture file of any common mode, turned upright; ValueError with the file's name and the reason."""
+    picture = images.open_picture(path)
+    remarks = ["first frame of several"] if getattr(picture, "n_frames", 1) > 1 else []
+    picture = ImageOps.exif_transpose(picture)
+    profile = picture.info.get("icc_profile") if picture.mode in ("L", "RGB", "RGBA", "LA") else None
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        remarks.append("written with 8 bits")
+        return Photograph(eight_bits(path, np.asarray(picture)), None, None, tuple(remarks))
+    alpha = None
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    pixels = np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB"))
+    return Photograph(pixels, alpha, profile, tuple(remarks))
+
+
+def eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
+    """Deep gray levels as uint8: floats from [0, 1], integers from [0, 65535]; ValueError on anything else."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: the picture holds values that are not finite (NaN or infinity)")
+    top = 1.0 if np.issubdtype(values.dtype, np.floating) else 65535
+    if values.min() < 0 or values.max() > top:
+        raise ValueError(f"{path}: gray levels lie outside [0, {top:g}] ({values.min():g} to {values.max():g})")
+    return images.to_uint8(values / top)
+
+
+def target_for(source: Path, folder: Path, *, task: str, scale: int | None) -> Path:
+    """Where the restored copy of `source` goes: its name with the task, as PNG so that nothing is lost again."""
+    mark = f"x{scale}" if scale else {"denoising": "denoised", "jpeg": "deblocked"}[task]
+    return Path(folder) / f"{source.stem}-{mark}.png"
+
+
+def restore_file(
+    source: Path,
+    target: Path,
+    *,
+    task: str,
+    model: nn.Module,
+    scale: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Photograph:
+    """Restore a picture file into the PNG `target`, whole or not at all; what was read.
+
+    Raises ValueError, naming the file and the reason, when it cannot be read or the target is there already.
+    """
+    if target.exists() and not overwrite:
+        raise ValueError(f"{source}: {target} is there already: give --overwrite or another --output")
+    photograph = read_photograph(source)
+    restored = restore(photograph.pixels, task=task, model=model, scale=scale, progress=progress)
+    if photograph.alpha is not None:
+        alpha = photograph.alpha
+        if scale:
+            alpha = images.to_uint8(degradations.imresize(images.to_float(alpha), scale))
+        colour = restored if restored.ndim == 3 else np.repeat(restored[..., None], 3, axis=2)
+        restored = np.dstack([colour, alpha])
+    try:
+        images.write_picture(target, restored, icc_profile=photograph.profile)
+    except OSError as error:
+        raise ValueError(f"{source}: {target} cannot be written ({error.strerror or error})") from error
+    return photograph
+
+
+def expand(sources: list[Path]) -> list[Path]:
+    """The picture files among `sources`: files as they are, folders as the pictures in them."""
+    from memnet.datasets import picture_files
+
+    return [file for source in sources for file in (picture_files(source) if source.is_dir() else [source])]

@@ -1,0 +1,311 @@
+"""Tables 1-6: the paper's numbers beside ours, as CSV, Markdown and LaTeX. Rows in, tables out: nothing is measured."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from memnet import analysis, datasets, degradations, experiments, paper
+from memnet.model import Config
+
+RUNS = {  # table: run -> the method whose column it stands in
+    1: {"sr-M6R6-NL": "MemNet_NL", "sr-M6R6-NS": "MemNet_NS", "sr-M6R6": "MemNet"},
+    2: {
+        "sr-plain": "plain stack",
+        "sr-skip": "skip connections",
+        "sr-M6R6-91-basic": "MemNet (no multi-supervision; 91 images)",
+        "sr-M6R6-91": "MemNet (multi-supervised; 91 images)",
+        "sr-M6R6": "MemNet (multi-supervised; 291 images)",
+    },
+    3: {"denoising-M6R6": "MemNet"},
+    4: {"sr-M6R6": "MemNet"},
+    5: {"jpeg-M6R6": "MemNet"},
+    6: {
+        "sr-M4R6": "MemNet_M4R6 (depth 54)",
+        "sr-M6R6": "MemNet_M6R6 (depth 80)",
+        "sr-M6R8": "MemNet_M6R8 (depth 104)",
+        "sr-M10R10": "MemNet_M10R10 (depth 212)",
+    },
+}
+INPUTS = {"denoising": "Noisy", "super-resolution": "Bicubic", "jpeg": "JPEG"}  # the degraded picture as a method
+TASKS = {1: "super-resolution", 2: "super-resolution", 3: "denoising", 4: "super-resolution", 5: "jpeg"}
+TASKS[6] = TASKS[1]
+METRICS = {"psnr": 2, "ssim": 4}  # digits as printed
+
+
+def comparison(table: int, measured: pd.DataFrame, *, sets: tuple[str, ...] | None = None) -> pd.DataFrame:
+    """Table `table` (1-6) of the paper beside what was measured: one row for each data set, level and method.
+
+    `measured` are rows of `evaluation.summary`, of any runs: those of the task that the paper does not have become
+    methods of their own. `sets` are the data sets to show, by default the paper's; on others (embedded) the paper
+    has no numbers. Columns: table, dataset, level, method, run, then paper_psnr, paper_ssim, psnr, ssim,
+    psnr_difference, ssim_difference (ours less the paper's, of whole sets only), pictures, confidence, remark, and in
+    `note` what is missing, in words. Raises ValueError for another table.
+    """
+    if table not in RUNS:
+        raise ValueError(f"the paper's tables are 1 to 6, got {table!r}")
+    cells = paper.tables().query("table == @table")
+    ours = measured[measured.task == TASKS[table]] if len(measured) else measured
+    rows = []
+    for dataset, level in settings(table, cells, sets):
+        here = cells[(cells.dataset == dataset) & (cells.level == level)]
+        found = ours[(ours.dataset == dataset) & (ours.level == level)] if len(ours) else ours
+        known = dataset in set(cells.dataset)
+        for run, method in methods(table, here if known else here.iloc[:0], found):
+            printed = here[here.method == method]
+            beside = {"table": table, "dataset": dataset, "level": level, "method": method, "run": run}
+            rows.append(beside | row_of(printed, run, found))
+    return pd.DataFrame(rows)
+
+
+def settings(table: int, cells: pd.DataFrame, sets: tuple[str, ...] | None) -> list[tuple[str, int]]:
+    """(data set, level) of each row of a table: as printed, or all levels of the table on the `sets` asked for."""
+    printed = list(dict.fromkeys(zip(cells.dataset, cells.level, strict=True)))
+    if sets is None:
+        return printed
+    levels = dict.fromkeys(level for _, level in printed)
+    return [(dataset, level) for dataset in sets for level in levels]
+
+
+def methods(table: int, printed: pd.DataFrame, found: pd.DataFrame) -> list[tuple[str, str]]:
+    """(run, method) of each column, in order: the input, the paper's methods, ours that it lacks; run "" is not ours."""
+    start = INPUTS[TASKS[table]]
+    names, runs = list(printed.method), {method: run for run, method in RUNS[table].items()}
+    columns = [("input", start)] if len(found) or start in names else []
+    columns += [(runs.get(name, ""), name) for name in names if name != start]
+    columns += [(run, name) for run, name in RUNS[table].items() if name not in names]
+    others = [run for run in found.run if run not in RUNS[table] and run not in experiments.EXPERIMENTS] if len(found) else []
+    return columns + [(run, run) for run in dict.fromkeys(others)]
+
+
+def row_of(printed: pd.DataFrame, run: str, found: pd.DataFrame) -> dict:
+    """The numbers of one method on one set at one level: the paper's, ours, the difference, what is missing."""
+    cell = printed.iloc[0].to_dict() if len(printed) else {}
+    row = {f"paper_{metric}": cell.get(metric, float("nan")) for metric in METRICS}
+    measured, pictures, note = measurement(run, found)
+    complete = not note
+    row |= measured
+    for metric in METRICS:
+        row[f"{metric}_difference"] = measured[metric] - row[f"paper_{metric}"] if complete else float("nan")
+    if not note and not run and pd.isna(row["paper_psnr"]):
+        note = "blank in the paper"
+    return row | {
+        "pictures": pictures,
+        "confidence": cell.get("confidence", ""),
+        "remark": cell.get("remark", ""),
+        "note": note,
+    }
+
+
+def measurement(run: str, found: pd.DataFrame) -> tuple[dict[str, float], int, str]:
+    """Mean PSNR and SSIM of a run among `found`, over how many pictures, and what is missing, in words."""
+    nothing = dict.fromkeys(METRICS, float("nan"))
+    if not run:
+        return nothing, 0, ""
+    rows = found[found.run == run] if len(found) and run != "input" else found
+    if not len(rows):
+        return nothing, 0, "not measured" if run == "input" or experiments.trained(run) else "not trained"
+    row = rows.loc[rows.n.idxmax()]
+    prefix = "input_" if run == "input" else ""
+    size = set_size(row.dataset)
+    note = f"{row.n} of {size} pictures" if size and row.n < size else ""
+    return {metric: float(row[prefix + metric]) for metric in METRICS}, int(row.n), note
+
+
+def set_size(dataset: str) -> int | None:
+    """How many pictures a data set has; None for a folder of somebody's own."""
+    return len(datasets.EMBEDDED) if dataset == "embedded" else paper.PICTURES.get(dataset)
+
+
+def networks(measured: pd.DataFrame) -> pd.DataFrame:
+    """Table 2 with all its attributes, one row a network: the paper's six, then ours on Set5 at x3.
+
+    Columns: network, origin (paper or ours), depth, filters, parameters_k (convolution weights in thousands),
+    training_images, multi_supervised, psnr, confidence, note.
+    """
+    cells = comparison(2, measured)
+    rows = [printed_network(i, cell) for i, cell in enumerate(cells[cells.paper_psnr.notna()].itertuples())]
+    for cell in cells[~cells.run.isin(["", "input"])].itertuples():
+        what = experiments.experiment(cell.run)
+        multi = isinstance(what.config, Config) and what.config.multi_supervised
+        thousands = analysis.parameters(what.config)["convolution_weights"] / 1000
+        size = [what.config.longest_path, what.config.channels, thousands]
+        rows.append([cell.method, "ours", *size, int(what.training_set), multi, cell.psnr, "", cell.note])
+    columns = ["network", "origin", "depth", "filters", "parameters_k", "training_images", "multi_supervised"]
+    return pd.DataFrame(rows, columns=[*columns, "psnr", "confidence", "note"])
+
+
+def printed_network(column: int, cell: tuple) -> list:
+    """The row of `networks` for a column of table 2 as printed."""
+    facts = paper.networks()
+    name = cell.method.split(" (")[0]
+    of_name = facts[facts.method == name].set_index("attribute").value
+    images = ", ".join(facts[facts.attribute == "training images"].value).split(", ")
+    multi = re.findall("Yes|No", facts[facts.attribute == "multi-supervision"].value.item())
+    size = [int(of_name["depth"]), int(of_name["filters"]), float(of_name["parameters"].rstrip("K"))]
+    return [cell.method, "paper", *size, int(images[column]), multi[column] == "Yes", cell.paper_psnr, cell.confidence, ""]
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+@dataclass(frozen=True)
+class Markup:
+    """How a language writes bold, underlined, a mark after a number, and plain text."""
+
+    bold: Callable[[str], str]
+    underlined: Callable[[str], str]
+    mark: str
+    text: Callable[[str], str]
+
+
+LATEX_CHARACTERS = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "–": "--",
+    paper.MARK: r"$^\dagger$",
+}
+MARKDOWN = Markup("**{}**".format, "<u>{}</u>".format, paper.MARK, lambda text: text.replace("|", r"\|"))
+LATEX = Markup(
+    r"\textbf{{{}}}".format,
+    r"\underline{{{}}}".format,
+    r"$^\dagger$",
+    lambda text: "".join(LATEX_CHARACTERS.get(c, c) for c in text),
+)
+LEGEND = "PSNR in dB / SSIM; best bold, second underlined among whole sets; difference is ours less the paper's"
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A table as CSV, a row a line, numbers to six decimals at most."""
+    return table.round(6).to_csv(index=False, lineterminator="\n")
+
+
+def to_markdown(table: pd.DataFrame, *, best: tuple[str, ...] = ()) -> str:
+    """A table as Markdown: a comparison laid out like the paper's, anything else column by column.
+
+    In a comparison the best number of a row is bold and the second underlined; elsewhere, those of the columns `best`.
+    """
+    head, body, notes = laid_out(table, MARKDOWN, best)
+    lines = [head, ["---"] * len(head), *body]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return text + "".join(f"\n{note}.\n" for note in notes)
+
+
+def to_latex(table: pd.DataFrame, *, best: tuple[str, ...] = ()) -> str:
+    """A table as a LaTeX tabular (package booktabs), laid out as `to_markdown` does."""
+    head, body, notes = laid_out(table, LATEX, best)
+    lines = [" & ".join(line) + r" \\" for line in body]
+    begin = [r"\begin{tabular}{" + "l" * len(head) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
+    end = [r"\bottomrule", r"\end{tabular}", *(rf"\par\smallskip {LATEX.text(note)}." for note in notes)]
+    return "\n".join([*begin, *lines, *end]) + "\n"
+
+
+def laid_out(table: pd.DataFrame, markup: Markup, best: tuple[str, ...]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Head, lines of cells and notes below, as text in a markup."""
+    if {"paper_psnr", "psnr", "method"} <= set(table.columns):
+        return comparison_cells(table, markup)
+    columns = {name: column_cells(table[name], markup, name in best) for name in table.columns}
+    if "confidence" in table.columns and "psnr" in table.columns:
+        marks = [markup.mark if word == "unconfirmed" else "" for word in table.confidence]
+        columns["psnr"] = [cell + mark for cell, mark in zip(columns["psnr"], marks, strict=True)]
+    head = [markup.text(str(name).replace("_", " ")) for name in columns]
+    body = [list(cells) for cells in zip(*columns.values(), strict=True)]
+    marked = any(markup.mark in cell for cells in body for cell in cells)
+    return head, body, [paper.MARK_MEANS] if marked else []
+
+
+def column_cells(column: pd.Series, markup: Markup, emphasised: bool) -> list[str]:
+    """The cells of a column as text; the largest number bold and the second underlined if `emphasised`."""
+    digits = next((d for metric, d in METRICS.items() if metric in str(column.name)), None)
+    cells = [markup.text(cell_text(value, digits)) for value in column]
+    return emphasise(cells, list(column), markup) if emphasised else cells
+
+
+def cell_text(value, digits: int | None) -> str:
+    """A value as text: numbers to `digits` decimals, or four significant ones; nothing where there is none."""
+    if isinstance(value, (bool, str)) or not pd.api.types.is_number(value):
+        return {True: "yes", False: "no"}.get(value, str(value))
+    if pd.isna(value):
+        return "–"
+    if float(value).is_integer() and digits is None:
+        return f"{int(value)}"
+    return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
+
+
+def emphasise(cells: list[str], values: list[float], markup: Markup) -> list[str]:
+    """`cells` with those of the largest of `values` bold and of the second largest underlined; NaN takes no part."""
+    ranks = pd.Series(values, dtype=float).rank(method="dense", ascending=False)
+    wraps = {1: markup.bold, 2: markup.underlined}
+    return [wraps.get(rank, str)(cell) for cell, rank in zip(cells, ranks, strict=True)]
+
+
+def comparison_cells(table: pd.DataFrame, markup: Markup) -> tuple[list[str], list[list[str]], list[str]]:
+    """A comparison as the paper lays tables out: a line for each data set and level, columns for the methods.
+
+    A method that we measured has up to three columns: the paper's number, ours and the difference.
+    """
+    head = list(dict.fromkeys(name for row in table.itertuples() for name in column_names(row, table)))
+    body = []
+    for (dataset, level), rows in table.groupby(["dataset", "level"], sort=False):
+        prefix = degradations.TASKS[TASKS[int(rows.table.iloc[0])]].prefix
+        line = dict.fromkeys(head, "–") | line_cells(rows, table, markup)
+        body.append([markup.text(dataset), markup.text(f"{prefix}{level}"), *line.values()])
+    marked = any(markup.mark in cell for cells in body for cell in cells)
+    notes = [LEGEND, *([paper.MARK_MEANS] if marked else [])]
+    return ["data set", "level", *map(markup.text, head)], body, notes
+
+
+def column_names(row: tuple, table: pd.DataFrame) -> list[str]:
+    """The columns of a method: one if it is the paper's or ours alone, three where both have it."""
+    of_method = table[table.method == row.method]
+    printed, ours = of_method.paper_psnr.notna().any(), (of_method.run != "").any()
+    if printed and ours:
+        return [f"{row.method}, paper", f"{row.method}, ours", f"{row.method}, difference"]
+    return [f"{row.method}, ours" if ours else row.method]
+
+
+def line_cells(rows: pd.DataFrame, table: pd.DataFrame, markup: Markup) -> dict[str, str]:
+    """The cells of one line by their column; the best and second of each metric stand out."""
+    texts = {metric: ranked(rows, metric, markup) for metric in METRICS}
+    line = {}
+    for row in rows.itertuples():
+        names = column_names(row, table)
+        printed = joined([texts[metric].get((row.method, "paper")) for metric in METRICS])
+        ours = " ".join(filter(None, [joined([texts[m].get((row.method, "ours")) for m in METRICS]), words(row)]))
+        change = joined([signed(row, metric) for metric in METRICS])
+        cells = [printed, ours, change] if len(names) == 3 else [ours if row.run else printed or row.note]
+        line |= {name: markup.text(cell) if cell == row.note else cell or "–" for name, cell in zip(names, cells, strict=True)}
+    return line
+
+
+def ranked(rows: pd.DataFrame, metric: str, markup: Markup) -> dict[tuple[str, str], str]:
+    """The text of each number of a metric in one line, by (method, paper or ours), emphasised and marked."""
+    numbers, texts, marks = {}, [], []
+    for row in rows.itertuples():
+        for whose, value in (("paper", getattr(row, f"paper_{metric}")), ("ours", getattr(row, metric))):
+            if pd.notna(value):
+                numbers[row.method, whose] = value if whose == "paper" or not row.note else float("nan")
+                texts.append(f"{value:.{METRICS[metric]}f}")
+                marked = whose == "paper" and paper.mark(row._asdict(), metric)
+                marks.append(markup.mark if marked else "")
+    stressed = emphasise(texts, list(numbers.values()), markup)
+    return dict(zip(numbers, map("".join, zip(stressed, marks, strict=True)), strict=True))
+
+
+def joined(parts: list[str | None]) -> str:
+    """PSNR / SSIM, or what there is of them."""
+    return " / ".join(filter(None, parts))
+
+
+def words(row: tuple) -> str:
+    """What is missing of our measurement: alone, or in brackets after a number over a part of the set."""
+    return f"({row.note})" if row.note and pd.notna(row.psnr) else row.note
+
+
+def signed(row: tuple, metric: str) -> str:
+    """The difference of a metric with its sign, or nothing."""
+    value = getattr(row, f"{metric}_difference")
+    return "" if pd.isna(value) else f"{value:+.{METRICS[metric]}f}"
