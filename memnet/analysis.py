@@ -1,7 +1,7 @@
 """What the paper reads out of a network: its size, its gates (section 5.3, fig. 5) and its spectra (section 3.4, fig. 4)."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage, stats
 from torch import nn
 
-from memnet import degradations, restoration
+from memnet import degradations, evaluation, restoration
 from memnet.model import Config, MemNet, StackConfig, build
 
 # ---------------------------------------------------------------------------------------------------------------- size
@@ -211,7 +211,14 @@ def strongest_memories(task: str, memories: pd.DataFrame) -> list[tuple]:
     long = later["long-term"] > later["short-term"]
     return [
         ("3a", task, "share of gates", last.mean(), np.nan, verdict(last.mean() > 0.5)),
-        ("3b", task, f"share of gates {later.index[0]} to {later.index[-1]}", long.mean(), np.nan, verdict(long.mean() > 0.5)),
+        (
+            "3b",
+            task,
+            f"share of gates {later.index[0]} to {later.index[-1]}",
+            long.mean(),
+            np.nan,
+            verdict(long.mean() > 0.5),
+        ),
     ]
 
 
@@ -254,12 +261,13 @@ def frequencies(circles: int) -> np.ndarray:
 
 def prediction_spectra(
     models: dict[str, MemNet],
-    pictures: Iterable,
+    pictures: Sequence,
     *,
     task: str,
     level: int,
     blocks: tuple[int, ...] = (4, 6),
     circles: int = 64,
+    progress: bool = True,
 ) -> dict[str, np.ndarray]:
     """Spectral densities (pictures, circles + 1) of the predictions y_m, m in `blocks`, by the name of model and block.
 
@@ -271,7 +279,7 @@ def prediction_spectra(
         if len(model.reconnet.norms) < max(blocks):
             raise ValueError(f"{name} makes {len(model.reconnet.norms)} predictions, and y_{max(blocks)} is asked for")
     found: dict[str, list[np.ndarray]] = {}
-    for picture in pictures:
+    for picture in evaluation.watched(pictures, f"spectra at {level}", progress=progress):
         original, degraded = degradations.degrade(picture.plane, task=task, level=level, key=picture.name)
         planes = {"original": original, "input": degraded}
         for name, model in models.items():
@@ -321,7 +329,9 @@ def claims(densities: dict[str, np.ndarray], margin: float = 0.5) -> pd.DataFram
         mean, low, high = interval(values)
         supported = high < margin if name == "all" else low > 0
         words = "supported" if supported else "not supported"
-        rows.append((pair, name, claim, mean, low, high, len(values), words if len(values) > 1 else "one picture: open"))
+        rows.append(
+            (pair, name, claim, mean, low, high, len(values), words if len(values) > 1 else "one picture: open")
+        )
     columns = ["difference", "band", "claim", "decibels", "low", "high", "pictures", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -2,12 +2,15 @@
 
 import csv
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from memnet import degradations, images
 from memnet.paths import MANIFEST, images_root
@@ -205,3 +208,64 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folders(names: Sequence[str] = ()) -> list[str]:
+    """The manifest's folders that hold these data sets; all of them when no name is given."""
+    chosen = [source(name).folder for name in names] or [what.folder for what in DATASETS.values()]
+    return list(dict.fromkeys(chosen))
+
+
+def check(names: Sequence[str] = ()) -> list[dict]:
+    """Every file of these data sets (all by default) with its state: ok, missing, or different from the manifest's."""
+    root, states = images_root(), []
+    for folder_name in folders(names):
+        for row in entries(folder_name):
+            path = root / row["path"]
+            state = "missing" if not path.is_file() else "ok" if sha256(path) == row["sha256"] else "different"
+            states.append({"folder": folder_name, "path": row["path"], "state": state})
+    return states
+
+
+def fetch(names: Sequence[str] = (), *, jobs: int = 8, progress: bool = True) -> int:
+    """Download the missing files of these data sets (all by default) into the pictures' folder; how many came.
+
+    Every file is checked by its SHA-256 and appears whole or not at all, so a fetch that is stopped goes on where it
+    was. Raises ValueError, with the first reason and what to do, when some did not come.
+    """
+    root = images_root()
+    rows = [row for name in folders(names) for row in entries(name) if not (root / row["path"]).exists()]
+    given_up, failures = threading.Event(), []
+
+    def download(row: dict) -> None:
+        if not given_up.is_set():
+            try:
+                download_file(row, root)
+            except (OSError, ValueError) as error:
+                failures.append(f"{row['path']} from {row['url']}: {error}")
+                if len(failures) >= 3:
+                    given_up.set()
+
+    with ThreadPoolExecutor(jobs) as pool:
+        done = pool.map(download, rows)
+        for _ in tqdm(done, total=len(rows), unit="file", desc="fetching", disable=not progress):
+            pass
+    left = [row for row in rows if not (root / row["path"]).exists()]
+    if left:
+        raise ValueError(
+            f"{len(left)} of {len(rows)} pictures did not come (the first: {failures[0]}). Run the command again when "
+            f"the network is there, or put copies under {root} by the paths of data/manifest.csv"
+        )
+    return len(rows)
+
+
+def download_file(row: dict, root: Path) -> None:
+    """Fetch one file of the manifest with three tries; OSError or ValueError when it does not come as it should."""
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    target = root / row["path"]
+    known = {row["path"]: f"sha256:{row['sha256']}"}
+    store = pooch.create(root, "", registry=known, urls={row["path"]: row["url"]}, retry_if_failed=2)
+    store.fetch(row["path"], downloader=pooch.HTTPDownloader(timeout=30))
+    assert target.is_file()

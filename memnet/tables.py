@@ -75,7 +75,11 @@ def methods(table: int, printed: pd.DataFrame, found: pd.DataFrame) -> list[tupl
     columns = [("input", start)] if len(found) or start in names else []
     columns += [(runs.get(name, ""), name) for name in names if name != start]
     columns += [(run, name) for run, name in RUNS[table].items() if name not in names]
-    others = [run for run in found.run if run not in RUNS[table] and run not in experiments.EXPERIMENTS] if len(found) else []
+    others = (
+        [run for run in found.run if run not in RUNS[table] and run not in experiments.EXPERIMENTS]
+        if len(found)
+        else []
+    )
     return columns + [(run, run) for run in dict.fromkeys(others)]
 
 
@@ -106,11 +110,11 @@ def measurement(run: str, found: pd.DataFrame) -> tuple[dict[str, float], int, s
     rows = found[found.run == run] if len(found) and run != "input" else found
     if not len(rows):
         return nothing, 0, "not measured" if run == "input" or experiments.trained(run) else "not trained"
-    row = rows.loc[rows.n.idxmax()]
+    row = rows.loc[rows.pictures.idxmax()]
     prefix = "input_" if run == "input" else ""
     size = set_size(row.dataset)
-    note = f"{row.n} of {size} pictures" if size and row.n < size else ""
-    return {metric: float(row[prefix + metric]) for metric in METRICS}, int(row.n), note
+    note = f"{row.pictures} of {size} pictures" if size and row.pictures < size else ""
+    return {metric: float(row[prefix + metric]) for metric in METRICS}, int(row.pictures), note
 
 
 def set_size(dataset: str) -> int | None:
@@ -144,7 +148,16 @@ def printed_network(column: int, cell: tuple) -> list:
     images = ", ".join(facts[facts.attribute == "training images"].value).split(", ")
     multi = re.findall("Yes|No", facts[facts.attribute == "multi-supervision"].value.item())
     size = [int(of_name["depth"]), int(of_name["filters"]), float(of_name["parameters"].rstrip("K"))]
-    return [cell.method, "paper", *size, int(images[column]), multi[column] == "Yes", cell.paper_psnr, cell.confidence, ""]
+    return [
+        cell.method,
+        "paper",
+        *size,
+        int(images[column]),
+        multi[column] == "Yes",
+        cell.paper_psnr,
+        cell.confidence,
+        "",
+    ]
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -203,7 +216,9 @@ def to_latex(table: pd.DataFrame, *, best: tuple[str, ...] = ()) -> str:
     return "\n".join([*begin, *lines, *end]) + "\n"
 
 
-def laid_out(table: pd.DataFrame, markup: Markup, best: tuple[str, ...]) -> tuple[list[str], list[list[str]], list[str]]:
+def laid_out(
+    table: pd.DataFrame, markup: Markup, best: tuple[str, ...]
+) -> tuple[list[str], list[list[str]], list[str]]:
     """Head, lines of cells and notes below, as text in a markup."""
     if {"paper_psnr", "psnr", "method"} <= set(table.columns):
         return comparison_cells(table, markup)
@@ -277,7 +292,7 @@ def line_cells(rows: pd.DataFrame, table: pd.DataFrame, markup: Markup) -> dict[
         ours = " ".join(filter(None, [joined([texts[m].get((row.method, "ours")) for m in METRICS]), words(row)]))
         change = joined([signed(row, metric) for metric in METRICS])
         cells = [printed, ours, change] if len(names) == 3 else [ours if row.run else printed or row.note]
-        line |= {name: markup.text(cell) if cell == row.note else cell or "–" for name, cell in zip(names, cells, strict=True)}
+        line |= {name: cell or "–" for name, cell in zip(names, cells, strict=True)}
     return line
 
 

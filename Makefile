@@ -1,0 +1,38 @@
+# Each command does all its own set-up: a virtual environment in .venv with the versions that pyproject.toml pins.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/ready
+
+.PHONY: help setup reproduce test lab lint clean
+
+help:
+	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
+	@echo "make test        run the tests"
+	@echo "make lab         open JupyterLab on the notebooks"
+	@echo "make lint        check code and notebooks with ruff"
+	@echo "make clean       remove the virtual environment and what was built"
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+reproduce: $(READY)
+	$(VENV)/bin/memnet reproduce
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest -q
+
+lab: $(READY)
+	$(VENV)/bin/jupyter lab notebooks
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build memnet.egg-info .pytest_cache .ruff_cache .hypothesis

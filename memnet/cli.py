@@ -1,0 +1,290 @@
+"""The command line: memnet restore | evaluate | train | reproduce | data | runs."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memnet import __version__
+
+SOME_FAILED = 1  # some pictures or items failed, the others are done
+WRONG_USE = 2  # nothing was done: an unknown name, a missing file, an impossible value
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""MemNet, reproduced: restore pictures, and re-make the paper's tables and figures.
+
+Exit codes: 0 all is done, 1 some pictures or items failed and the others are done, 2 nothing could be done.""",
+)
+data = typer.Typer(no_args_is_help=True, help="The benchmark pictures: list, check and fetch them.")
+app.add_typer(data, name="data")
+
+Task = Annotated[str, typer.Option(help="denoising, super-resolution or jpeg.")]
+Level = Annotated[int | None, typer.Option(help="The scale of super-resolution: 2, 3 or 4. The others need none.")]
+
+
+def says_errors(command: Callable) -> Callable:
+    """Turn a ValueError into one sentence on stderr and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*arguments, **options):
+        try:
+            return command(*arguments, **options)
+        except ValueError as error:
+            typer.echo(f"memnet: {error}", err=True)
+            raise typer.Exit(WRONG_USE) from error
+
+    return wrapped
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        typer.echo(f"memnet {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+@says_errors
+def restore(
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.", metavar="PICTURE...")],
+    task: Task,
+    output: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
+    level: Level = None,
+    run: Annotated[str | None, typer.Option(help="Another trained network than the task's own.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace results that are there already.")] = False,
+) -> None:
+    """Restore pictures of your own; results are PNG files named after the task.
+
+    `memnet restore holiday.jpg --task jpeg --output restored`
+
+    `memnet restore small/ --task super-resolution --level 3 --output large`
+
+    Noise level and JPEG quality need not be given: one network serves them all. Colour pictures keep their colours.
+    """
+    from memnet import experiments, restoration
+
+    scale = level if task == "super-resolution" else None
+    restoration.check_scale(task, scale)
+    files = restoration.expand(pictures)
+    model = experiments.load(run_for(task, run))
+    make_folder(output)
+    failed = 0
+    for number, file in enumerate(files, start=1):
+        target = restoration.target_for(file, output, task=task, scale=scale)
+        where = f"[{number}/{len(files)}] {file}"
+        try:
+            show = progress_of(where)
+            how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite, "progress": show}
+            photograph = restoration.restore_file(file, target, **how)
+            remarks = "".join(f" ({remark})" for remark in photograph.remarks)
+            typer.echo(f"{where} -> {target}{remarks}")
+        except (ValueError, MemoryError) as error:
+            failed += 1
+            typer.echo(f"memnet: {error}", err=True)
+    if failed:
+        typer.echo(f"memnet: {failed} of {len(files)} pictures failed", err=True)
+        raise typer.Exit(SOME_FAILED)
+
+
+def run_for(task: str, run: str | None) -> str:
+    """The run to restore with: the one that is named, if it is of that task, or the task's own."""
+    from memnet import experiments
+
+    if run is None:
+        return experiments.DEFAULT_RUNS[task]
+    if experiments.experiment(run).task != task:
+        raise ValueError(f"{run} is a network for {experiments.experiment(run).task}, not for {task}")
+    return run
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; ValueError when that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be made a folder for the results ({error.strerror})") from error
+
+
+def progress_of(title: str) -> Callable[[float], None]:
+    """Show a share that is done on stderr, where that is a terminal."""
+
+    def show(share: float) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{title}: {share:4.0%} ", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+@app.command()
+@says_errors
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A trained run; `memnet runs` lists them.")],
+    images: Annotated[Path | None, typer.Option(help="A folder of clean pictures.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Or a data set by name: embedded, Set5, S14, Classic5 ...")] = None,
+    level: Annotated[int | None, typer.Option(help="Sigma, scale or quality; all the task's levels if left out.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first pictures of a data set.", min=1)] = None,
+    fresh: Annotated[bool, typer.Option(help="Measure anew what is stored in data/results.")] = False,
+) -> None:
+    """Measure PSNR and SSIM of a run, on a data set (rows are kept in data/results) or on a folder of pictures.
+
+    `memnet evaluate sr-M6R6 --dataset Set5 --level 3`
+
+    `memnet evaluate denoising-M6R6 --images photographs --level 50 --csv rows.csv`
+    """
+    import pandas as pd
+
+    from memnet import degradations, evaluation, experiments
+
+    if (images is None) == (dataset is None):
+        raise ValueError("give --images FOLDER or --dataset NAME, one of them")
+    task = degradations.task(experiments.experiment(run).task)
+    levels = task.levels if level is None else (check_level(task, level),)
+    if images is not None:
+        model = experiments.load(run)
+        tables = [evaluation.folder_rows(model, images, run=run, task=task.name, level=one) for one in levels]
+    else:
+        tables = [experiments.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]
+    rows = pd.concat(tables, ignore_index=True)[evaluation.COLUMNS]
+    if csv is not None:
+        make_folder(csv.parent)
+        rows.to_csv(csv, index=False, float_format="%.6f")
+    typer.echo(evaluation.summary(rows).round(4).to_string(index=False))
+
+
+def check_level(task, level: int) -> int:
+    """The level, if the task makes sense at it."""
+    lowest, highest = {"denoising": (1, 255), "super-resolution": (2, 8), "jpeg": (1, 100)}[task.name]
+    if not lowest <= level <= highest:
+        raise ValueError(f"{task.name} takes a {task.level_name} from {lowest} to {highest}, got {level}")
+    return level
+
+
+@app.command()
+@says_errors
+def train(
+    run: Annotated[str, typer.Argument(help="A run by name; `memnet runs` lists them.")],
+    minutes: Annotated[float | None, typer.Option(help="Budget of this command.", min=0)] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget of the whole schedule, in steps.")] = None,
+    recipe: Annotated[str, typer.Option(help="short (AdamW, cosine) or paper (SGD as printed).")] = "short",
+    batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
+    patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and of the patches.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="Folder for weights, log and state; data/weights.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a schedule that was stopped.")] = False,
+    extend: Annotated[bool, typer.Option(help="Train finished weights for another cycle.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Begin anew over what is there.")] = False,
+) -> None:
+    """Train a run of the paper to a budget; the schedule is planned to end inside it.
+
+    `memnet train sr-M6R6 --minutes 60`
+
+    `memnet train sr-M6R6 --steps 30000 --minutes 9`, then `memnet train sr-M6R6 --resume --minutes 9` until it is done.
+
+    `memnet train sr-M6R6 --steps 1500 --batch 8 --patch 24 --output mine` is what two CPU cores can do in half an hour.
+    """
+    from memnet import experiments
+
+    budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
+    mode = {"output": output, "resume": resume, "extend": extend, "overwrite": overwrite}
+    path = experiments.train(run, **budget, **mode)
+    typer.echo(f"weights: {path}")
+
+
+@app.command()
+@says_errors
+def reproduce(
+    items: Annotated[list[str] | None, typer.Argument(help="Items by name; all of them if left out.")] = None,
+    images: Annotated[str, typer.Option(help="embedded, benchmark, or auto: benchmark where they are on disk.")] = "auto",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebooks that declare NAME.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the files; figures/ if left out.")] = None,
+    fresh: Annotated[bool, typer.Option(help="Measure all rows anew.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Only list the items.")] = False,
+) -> None:
+    """Re-make tables and figures by running their notebooks; the last column compares with what is committed.
+
+    `memnet reproduce`
+
+    `memnet reproduce fig4 -p level=4 --output mine`
+    """
+    from memnet import reproduction
+
+    if listing:
+        for item in reproduction.ITEMS.values():
+            typer.echo(f"{item.name:10} {item.notebook:32} {item.shows}")
+        return
+    parameters = reproduction.parse_parameters(parameter or [])
+    how = {"images": images, "parameters": parameters, "output": output, "fresh": fresh}
+    if not reproduction.reproduce(items or None, **how):
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+@says_errors
+def runs() -> None:
+    """List the trained networks of the paper: what they are for and how far they are trained."""
+    from memnet import tables
+
+    typer.echo(tables.runs_overview().to_string(index=False))
+
+
+Sets = Annotated[list[str] | None, typer.Argument(help="Data sets; all of them if left out.")]
+
+
+@data.command("list")
+@says_errors
+def data_list() -> None:
+    """List the data sets, what they are for, and whether they are on disk."""
+    from memnet import datasets
+    from memnet.paths import images_root
+
+    typer.echo(f"pictures are looked for in {images_root()} (MEMNET_DATA changes that)")
+    typer.echo(f"{'embedded':22} {len(datasets.EMBEDDED):4} pictures, always there")
+    for name, what in datasets.DATASETS.items():
+        total, absent = len(datasets.entries(what.folder)), len(datasets.missing(name))
+        state = "on disk" if not absent else f"{absent} missing"
+        typer.echo(f"{name:22} {total:4} pictures, {state}")
+
+
+@data.command("check")
+@says_errors
+def data_check(sets: Sets = None) -> None:
+    """Compare the files on disk with the manifest's SHA-256."""
+    import collections
+
+    from memnet import datasets
+
+    states = datasets.check(sets or ())
+    for row in states:
+        if row["state"] != "ok":
+            typer.echo(f"{row['state']}: {row['path']}")
+    counts = collections.Counter(row["state"] for row in states)
+    typer.echo(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
+    if counts["ok"] < len(states):
+        raise typer.Exit(SOME_FAILED)
+
+
+@data.command("fetch")
+@says_errors
+def data_fetch(
+    sets: Sets = None,
+    jobs: Annotated[int, typer.Option(help="Downloads at a time.", min=1)] = 8,
+) -> None:
+    """Download the pictures that are missing, from the public addresses in data/manifest.csv."""
+    from memnet import datasets
+
+    number = datasets.fetch(sets or (), jobs=jobs)
+    typer.echo(f"{number} pictures fetched, all data sets asked for are complete")
+
+
+if __name__ == "__main__":
+    app()
