@@ -232,9 +232,9 @@ def reproduce(
 @says_errors
 def runs() -> None:
     """List the trained networks of the paper: what they are for and how far they are trained."""
-    from memnet import tables
+    from memnet import experiments
 
-    typer.echo(tables.runs_overview().to_string(index=False))
+    typer.echo(experiments.overview().to_string(index=False))
 
 
 Sets = Annotated[list[str] | None, typer.Argument(help="Data sets; all of them if left out.")]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from memnet import degradations, images
 from memnet.paths import MANIFEST, images_root
 
-EMBEDDED_SIZE = 288  # largest edge of an embedded picture
+EMBEDDED_SIZE = 240  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
 EMBEDDED = {
     # scikit-image's name: (upper left corner of the crop, licence as scikit-image states it)
     "astronaut": ((0, 80), "public domain (NASA)"),

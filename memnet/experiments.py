@@ -3,14 +3,16 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import nn
 
-from memnet import checkpoints, datasets, evaluation, training
+from memnet import checkpoints, datasets, degradations, evaluation, training
 from memnet.model import PRESETS, Config, StackConfig, build, variant
 from memnet.paths import ROOT, WEIGHTS
 
@@ -107,6 +109,49 @@ def stored_rows(run: str, dataset: str, level: int):
         return None
     weights = checkpoints.weights_hash(weights_path(run))
     return evaluation.stored(run, dataset, level, weights=weights, images=datasets.digest(dataset))
+
+
+def collect(
+    runs: Sequence[str],
+    sets: Sequence[str],
+    *,
+    levels: Sequence[int] | None = None,
+    measure: bool = True,
+    limit: int | None = None,
+    fresh: bool = False,
+) -> pd.DataFrame:
+    """The rows of all trained `runs` on all `sets` at their task's levels (or at `levels`), in one table.
+
+    Runs that are not trained have no rows. Without `measure` only stored rows are taken, and nothing is measured.
+    """
+    found = []
+    for run in filter(trained, runs):
+        for dataset in sets:
+            for level in levels or degradations.task(experiment(run).task).levels:
+                if measure:
+                    found.append(rows(run, dataset, level, limit=limit, fresh=fresh))
+                else:
+                    found.append(stored_rows(run, dataset, level))
+    found = [table for table in found if table is not None]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=evaluation.COLUMNS)
+
+
+def overview() -> pd.DataFrame:
+    """One row for each run: what it is for, and the steps, patches, hours and held-back gain behind its weights."""
+    table = []
+    for run in EXPERIMENTS.values():
+        row = {"run": run.name, "task": run.task, "training set": run.training_set, "for": run.shown_in}
+        if trained(run.name):
+            cycles = load(run.name).history["cycles"]
+            row["steps"] = sum(cycle["steps"] for cycle in cycles)
+            row["patches"] = sum(cycle["steps"] * cycle["batch"] for cycle in cycles)
+            row["hours"] = round(sum(cycle["seconds"] for cycle in cycles) / 3600, 2)
+            row["hardware"] = ", ".join(dict.fromkeys(cycle["hardware"] for cycle in cycles))
+            row["held-back gain (dB)"] = round(cycles[-1]["held_back_gain"], 2)
+        else:
+            row["steps"] = "not trained"
+        table.append(row)
+    return pd.DataFrame(table).fillna("")
 
 
 def train(

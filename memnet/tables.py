@@ -46,41 +46,37 @@ def comparison(table: int, measured: pd.DataFrame, *, sets: tuple[str, ...] | No
     if table not in RUNS:
         raise ValueError(f"the paper's tables are 1 to 6, got {table!r}")
     cells = paper.tables().query("table == @table")
-    ours = measured[measured.task == TASKS[table]] if len(measured) else measured
+    wanted = settings(cells, sets)
+    ours = measured if len(measured) else pd.DataFrame(columns=["run", "task", "dataset", "level"])
+    there = pd.Series(list(zip(ours.dataset, ours.level, strict=True)), index=ours.index, dtype=object)
+    ours = ours[there.isin(wanted) & (ours.task == TASKS[table])]
     rows = []
-    for dataset, level in settings(table, cells, sets):
+    for dataset, level in wanted:
         here = cells[(cells.dataset == dataset) & (cells.level == level)]
-        found = ours[(ours.dataset == dataset) & (ours.level == level)] if len(ours) else ours
-        known = dataset in set(cells.dataset)
-        for run, method in methods(table, here if known else here.iloc[:0], found):
-            printed = here[here.method == method]
-            beside = {"table": table, "dataset": dataset, "level": level, "method": method, "run": run}
-            rows.append(beside | row_of(printed, run, found))
+        found = ours[(ours.dataset == dataset) & (ours.level == level)]
+        for run, method in methods(table, here, ours):
+            place = {"table": table, "dataset": dataset, "level": level, "method": method, "run": run}
+            rows.append(place | row_of(here[here.method == method], run, found))
     return pd.DataFrame(rows)
 
 
-def settings(table: int, cells: pd.DataFrame, sets: tuple[str, ...] | None) -> list[tuple[str, int]]:
-    """(data set, level) of each row of a table: as printed, or all levels of the table on the `sets` asked for."""
+def settings(cells: pd.DataFrame, sets: tuple[str, ...] | None) -> list[tuple[str, int]]:
+    """(data set, level) of each line of a table: as printed, or all its levels on the `sets` asked for."""
     printed = list(dict.fromkeys(zip(cells.dataset, cells.level, strict=True)))
     if sets is None:
         return printed
-    levels = dict.fromkeys(level for _, level in printed)
-    return [(dataset, level) for dataset in sets for level in levels]
+    return [(dataset, level) for dataset in sets for level in dict.fromkeys(level for _, level in printed)]
 
 
-def methods(table: int, printed: pd.DataFrame, found: pd.DataFrame) -> list[tuple[str, str]]:
-    """(run, method) of each column, in order: the input, the paper's methods, ours that it lacks; run "" is not ours."""
-    start = INPUTS[TASKS[table]]
-    names, runs = list(printed.method), {method: run for run, method in RUNS[table].items()}
-    columns = [("input", start)] if len(found) or start in names else []
-    columns += [(runs.get(name, ""), name) for name in names if name != start]
-    columns += [(run, name) for run, name in RUNS[table].items() if name not in names]
-    others = (
-        [run for run in found.run if run not in RUNS[table] and run not in experiments.EXPERIMENTS]
-        if len(found)
-        else []
-    )
-    return columns + [(run, run) for run in dict.fromkeys(others)]
+def methods(table: int, printed: pd.DataFrame, ours: pd.DataFrame) -> list[tuple[str, str]]:
+    """(run, method) of a line in order: the input, the paper's methods, ours that it lacks; run "" is not ours."""
+    start, runs = INPUTS[TASKS[table]], RUNS[table]
+    run_of = {method: run for run, method in runs.items()}
+    names = [name for name in printed.method if name != start]
+    columns = [("input", start)] if len(ours) or start in set(printed.method) else []
+    columns += [(run_of.get(name, ""), name) for name in names]
+    columns += [(run, name) for run, name in runs.items() if name not in names]
+    return columns + [(run, run) for run in dict.fromkeys(ours.run) if run not in experiments.EXPERIMENTS]
 
 
 def row_of(printed: pd.DataFrame, run: str, found: pd.DataFrame) -> dict:
@@ -107,9 +103,10 @@ def measurement(run: str, found: pd.DataFrame) -> tuple[dict[str, float], int, s
     nothing = dict.fromkeys(METRICS, float("nan"))
     if not run:
         return nothing, 0, ""
-    rows = found[found.run == run] if len(found) and run != "input" else found
-    if not len(rows):
-        return nothing, 0, "not measured" if run == "input" or experiments.trained(run) else "not trained"
+    rows = found if run == "input" else found[found.run == run]
+    if rows.empty:
+        untrained = run in experiments.EXPERIMENTS and not experiments.trained(run)
+        return nothing, 0, "not trained" if untrained else "not measured"
     row = rows.loc[rows.pictures.idxmax()]
     prefix = "input_" if run == "input" else ""
     size = set_size(row.dataset)
@@ -130,14 +127,20 @@ def networks(measured: pd.DataFrame) -> pd.DataFrame:
     """
     cells = comparison(2, measured)
     rows = [printed_network(i, cell) for i, cell in enumerate(cells[cells.paper_psnr.notna()].itertuples())]
-    for cell in cells[~cells.run.isin(["", "input"])].itertuples():
-        what = experiments.experiment(cell.run)
-        multi = isinstance(what.config, Config) and what.config.multi_supervised
-        thousands = analysis.parameters(what.config)["convolution_weights"] / 1000
-        size = [what.config.longest_path, what.config.channels, thousands]
-        rows.append([cell.method, "ours", *size, int(what.training_set), multi, cell.psnr, "", cell.note])
+    rows += [our_network(cell) for cell in cells[~cells.run.isin(["", "input"])].itertuples()]
     columns = ["network", "origin", "depth", "filters", "parameters_k", "training_images", "multi_supervised"]
     return pd.DataFrame(rows, columns=[*columns, "psnr", "confidence", "note"])
+
+
+def our_network(cell: tuple) -> list:
+    """The row of `networks` for a run; its attributes are unknown (NaN) where the run is none of ours."""
+    facts = [float("nan")] * 5
+    if cell.run in experiments.EXPERIMENTS:
+        what = experiments.experiment(cell.run)
+        config, multi = what.config, isinstance(what.config, Config) and what.config.multi_supervised
+        thousands = analysis.parameters(config)["convolution_weights"] / 1000
+        facts = [config.longest_path, config.channels, thousands, int(what.training_set), multi]
+    return [cell.method, "ours", *facts, cell.psnr, "", cell.note]
 
 
 def printed_network(column: int, cell: tuple) -> list:
@@ -260,40 +263,63 @@ def emphasise(cells: list[str], values: list[float], markup: Markup) -> list[str
 def comparison_cells(table: pd.DataFrame, markup: Markup) -> tuple[list[str], list[list[str]], list[str]]:
     """A comparison as the paper lays tables out: a line for each data set and level, columns for the methods.
 
-    A method that we measured has up to three columns: the paper's number, ours and the difference.
+    A method that we measured has up to three columns: the paper's number, ours and the difference. A comparison of one
+    line stands upright instead: a line for each method.
     """
-    head = list(dict.fromkeys(name for row in table.itertuples() for name in column_names(row, table)))
-    body = []
-    for (dataset, level), rows in table.groupby(["dataset", "level"], sort=False):
-        prefix = degradations.TASKS[TASKS[int(rows.table.iloc[0])]].prefix
-        line = dict.fromkeys(head, "–") | line_cells(rows, table, markup)
-        body.append([markup.text(dataset), markup.text(f"{prefix}{level}"), *line.values()])
-    marked = any(markup.mark in cell for cells in body for cell in cells)
-    notes = [LEGEND, *([paper.MARK_MEANS] if marked else [])]
-    return ["data set", "level", *map(markup.text, head)], body, notes
+    lines = table.groupby(["dataset", "level"], sort=False)
+    head, body = upright(table, markup) if len(lines) == 1 else ([], [])
+    if not body:
+        names = list(dict.fromkeys(name for method in table.method for name in column_names(method, table)))
+        head = ["data set", "level", *names]
+        for (dataset, level), rows in lines:
+            cells = dict.fromkeys(names, "") | line_cells(rows, table, markup)
+            body.append([markup.text(dataset), level_text(rows), *cells.values()])
+    body = [[cell or markup.text("–") for cell in line] for line in body]
+    marked = any(markup.mark in cell for line in body for cell in line)
+    return [markup.text(name) for name in head], body, [LEGEND, *([paper.MARK_MEANS] if marked else [])]
 
 
-def column_names(row: tuple, table: pd.DataFrame) -> list[str]:
+def level_text(rows: pd.DataFrame) -> str:
+    """The level of a line with the word that its task puts before it."""
+    return f"{degradations.TASKS[TASKS[int(rows.table.iloc[0])]].prefix}{rows.level.iloc[0]}"
+
+
+def upright(rows: pd.DataFrame, markup: Markup) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of a comparison on one data set at one level: method, paper, ours, difference."""
+    cells = method_cells(rows, markup)
+    head = [f"{rows.dataset.iloc[0]}, {level_text(rows)}", "paper", "ours", "difference"]
+    return head, [[markup.text(method), *texts] for method, texts in cells.items()]
+
+
+def column_names(method: str, table: pd.DataFrame) -> list[str]:
     """The columns of a method: one if it is the paper's or ours alone, three where both have it."""
-    of_method = table[table.method == row.method]
+    of_method = table[table.method == method]
     printed, ours = of_method.paper_psnr.notna().any(), (of_method.run != "").any()
     if printed and ours:
-        return [f"{row.method}, paper", f"{row.method}, ours", f"{row.method}, difference"]
-    return [f"{row.method}, ours" if ours else row.method]
+        return [f"{method}, paper", f"{method}, ours", f"{method}, difference"]
+    return [f"{method}, ours" if ours else method]
 
 
 def line_cells(rows: pd.DataFrame, table: pd.DataFrame, markup: Markup) -> dict[str, str]:
-    """The cells of one line by their column; the best and second of each metric stand out."""
-    texts = {metric: ranked(rows, metric, markup) for metric in METRICS}
+    """The cells of one line by the name of their column."""
     line = {}
-    for row in rows.itertuples():
-        names = column_names(row, table)
-        printed = joined([texts[metric].get((row.method, "paper")) for metric in METRICS])
-        ours = " ".join(filter(None, [joined([texts[m].get((row.method, "ours")) for m in METRICS]), words(row)]))
-        change = joined([signed(row, metric) for metric in METRICS])
-        cells = [printed, ours, change] if len(names) == 3 else [ours if row.run else printed or row.note]
-        line |= {name: cell or "–" for name, cell in zip(names, cells, strict=True)}
+    for method, (printed, ours, change) in method_cells(rows, markup).items():
+        names = column_names(method, table)
+        texts = [printed, ours, change] if len(names) == 3 else [ours or printed]
+        line |= dict(zip(names, texts, strict=True))
     return line
+
+
+def method_cells(rows: pd.DataFrame, markup: Markup) -> dict[str, list[str]]:
+    """The paper's numbers, ours and the difference as text by method; the best and second of each metric stand out."""
+    texts = {metric: ranked(rows, metric, markup) for metric in METRICS}
+    cells = {}
+    for row in rows.itertuples():
+        printed, ours = (joined([texts[m].get((row.method, whose)) for m in METRICS]) for whose in ("paper", "ours"))
+        note = f"({row.note})" if ours and row.note else row.note
+        printed, ours = (printed, f"{ours} {note}".strip()) if row.run else (printed or note, "")
+        cells[row.method] = [printed, ours, joined([signed(row, metric) for metric in METRICS])]
+    return cells
 
 
 def ranked(rows: pd.DataFrame, metric: str, markup: Markup) -> dict[tuple[str, str], str]:
@@ -313,11 +339,6 @@ def ranked(rows: pd.DataFrame, metric: str, markup: Markup) -> dict[tuple[str, s
 def joined(parts: list[str | None]) -> str:
     """PSNR / SSIM, or what there is of them."""
     return " / ".join(filter(None, parts))
-
-
-def words(row: tuple) -> str:
-    """What is missing of our measurement: alone, or in brackets after a number over a part of the set."""
-    return f"({row.note})" if row.note and pd.notna(row.psnr) else row.note
 
 
 def signed(row: tuple, metric: str) -> str:

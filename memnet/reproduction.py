@@ -1,0 +1,293 @@
+"""Every item of the paper re-made by running its notebook headless, and compared with what is committed."""
+
+import ast
+import hashlib
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from memnet import checkpoints, datasets, evaluation, experiments, tables
+from memnet.paths import FIGURES, NOTEBOOKS, ROOT
+
+EXECUTED = ROOT / "build" / "executed"  # notebooks with their outputs, to read
+TOLERANCES = {"psnr": 0.01, "gain": 0.01, "decibels": 0.01, "ssim": 0.0005}  # by what a column's name contains
+UNTIMED = ("seconds", "date")  # columns that are never compared
+IMAGES = ("embedded", "benchmark")
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "matplotlib", "pillow", "papermill")
+
+
+@dataclass(frozen=True)
+class Item:
+    """What one notebook re-makes, and the names of the files (without ending) that it writes."""
+
+    name: str
+    notebook: str
+    shows: str
+    writes: tuple[str, ...]
+    tolerance: float = 1.0  # times TOLERANCES: training live differs between processors
+
+
+ITEMS = {
+    item.name: item
+    for item in (
+        Item("start", "01_start.ipynb", "three pictures restored", ("start",)),
+        Item("network", "02_network.ipynb", "figs. 1-3: structures, counts", ("fig1", "fig2", "fig3", "layers")),
+        Item("training", "03_training.ipynb", "a small network trained live", ("training",), tolerance=100.0),
+        Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1",)),
+        Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),
+        Item("fig5", "06_fig5_gates.ipynb", "fig. 5: gate weight norms", ("fig5", "observations")),
+        Item("table2", "07_table2_structures.ipynb", "table 2, fig. 6: other structures", ("table2", "fig6")),
+        Item("table3", "08_table3_denoising.ipynb", "table 3, fig. 7: denoising", ("table3", "fig7")),
+        Item("table4", "09_table4_super_resolution.ipynb", "table 4, fig. 8: super-resolution", ("table4", "fig8")),
+        Item("table5", "10_table5_jpeg.ipynb", "table 5, fig. 9: JPEG deblocking", ("table5", "fig9")),
+        Item("table6", "11_table6_depth.ipynb", "table 6: depth", ("table6",)),
+    )
+}
+
+
+# ------------------------------------------------------------------------------------------------ inside the notebooks
+
+
+def save(
+    name: str,
+    *,
+    images: str,
+    output: str = "",
+    figures: dict | None = None,
+    numbers: dict[str, pd.DataFrame] | None = None,
+    runs: tuple[str, ...] = (),
+    sets: tuple[str, ...] = (),
+    parameters: dict | None = None,
+    headline: tuple[str, float | None, float | None] | None = None,
+) -> Path:
+    """Write what an item consists of, with its provenance beside it; the folder, figures/`images` unless `output`.
+
+    `figures` (name: Figure) become PNG (300 dpi) and PDF, `numbers` (name: DataFrame) CSV, Markdown and LaTeX, all with
+    stable bytes. NAME.json says which weights, pictures, versions and parameters made them; `headline` is the number
+    that stands for the item: (what it is, the paper's, ours). Raises ValueError when a promised file is not among them.
+    """
+    figures, numbers = figures or {}, numbers or {}
+    absent = set(ITEMS[name].writes) - set(figures) - set(numbers)
+    if absent:
+        raise ValueError(f"item {name} promises {', '.join(sorted(absent))}, which is not among what is saved")
+    folder = Path(output) if output else FIGURES / images
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [path for title, figure in figures.items() for path in write_figure(folder / title, figure)]
+    written += [path for title, table in numbers.items() for path in write_table(folder / title, table)]
+    record = provenance(name, images=images, runs=runs, sets=sets, parameters=parameters or {})
+    record["headline"] = headline
+    record["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()[:16] for p in sorted(written)}
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    return folder
+
+
+def write_figure(path: Path, figure) -> list[Path]:
+    """PNG and PDF of a figure on a white face, with stable bytes."""
+    options = {"dpi": 300, "facecolor": "white", "bbox_inches": "tight"}
+    png, pdf = path.with_suffix(".png"), path.with_suffix(".pdf")
+    figure.savefig(png, **options, metadata={"Software": None})
+    figure.savefig(pdf, **options, metadata={"CreationDate": None})
+    return [png, pdf]
+
+
+def write_table(path: Path, table: pd.DataFrame) -> list[Path]:
+    """CSV, Markdown and LaTeX of a table."""
+    texts = {".csv": tables.to_csv(table), ".md": tables.to_markdown(table), ".tex": tables.to_latex(table)}
+    for suffix, text in texts.items():
+        path.with_suffix(suffix).write_text(text, encoding="utf-8")
+    return [path.with_suffix(suffix) for suffix in texts]
+
+
+def provenance(name: str, *, images: str, runs: tuple[str, ...], sets: tuple[str, ...], parameters: dict) -> dict:
+    """What made an item: weights' and pictures' hashes, protocol, parameters, versions, commit."""
+    trained = [run for run in runs if experiments.trained(run)]
+    return {
+        "item": name,
+        "notebook": ITEMS[name].notebook,
+        "images": images,
+        "weights": {run: checkpoints.weights_hash(experiments.weights_path(run)) for run in trained},
+        "not_trained": [run for run in runs if run not in trained],
+        "pictures": {dataset: datasets.digest(dataset) for dataset in sets},
+        "protocol": evaluation.PROTOCOL,
+        "parameters": parameters,
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        "commit": experiments.commit(),
+    }
+
+
+# ------------------------------------------------------------------------------------------------- running the notebooks
+
+
+def reproduce(
+    items: list[str] | None = None,
+    *,
+    images: str = "auto",
+    parameters: dict | None = None,
+    output: Path | None = None,
+    fresh: bool = False,
+) -> bool:
+    """Run the notebooks of `items` (all by default) and print a line for each; whether all were made.
+
+    `images` is embedded, benchmark, or auto: benchmark where all test sets are on disk. A notebook works in a folder
+    of its own, and only a complete result replaces what was in `output` (figures/ by default). Raises ValueError for
+    an unknown item, or a parameter that a notebook does not declare or that has another type.
+    """
+    chosen = [find_item(name) for name in items or ITEMS]
+    images = resolve_images(images)
+    for item in chosen:
+        check_parameters(item, parameters or {})
+    target = (Path(output) if output else FIGURES) / images
+    results = []
+    for number, item in enumerate(chosen, start=1):
+        print(f"[{number}/{len(chosen)}] {item.name}: {item.shows}", file=sys.stderr, flush=True)
+        given = {"images": images, "fresh": fresh, **(parameters or {})}
+        results.append(run_item(item, given, target))
+    print(f"\n{images} pictures, files in {target}")
+    for item, result in zip(chosen, results, strict=True):
+        print(f"{item.name:9} {result['state']:7} {result['seconds']:6.1f} s  {result['words']}")
+    return all(result["state"] == "made" for result in results)
+
+
+def find_item(name: str) -> Item:
+    """The item of that name; ValueError with all the names when there is none."""
+    if name not in ITEMS:
+        raise ValueError(f"unknown item {name!r}: choose some of {', '.join(ITEMS)}")
+    return ITEMS[name]
+
+
+def resolve_images(images: str) -> str:
+    """embedded or benchmark; ValueError when it is neither, or when benchmark pictures are asked for and missing."""
+    sets = [name for names in datasets.TEST_SETS.values() for name in names]
+    absent = [name for name in sets if not datasets.available(name)]
+    if images == "auto":
+        return "embedded" if absent else "benchmark"
+    if images not in IMAGES:
+        raise ValueError(f"images are embedded, benchmark or auto, got {images!r}")
+    if images == "benchmark" and absent:
+        raise ValueError(f"{', '.join(absent)} not on disk: run `memnet data fetch`, or set MEMNET_DATA to their folder")
+    return images
+
+
+def parse_parameters(pairs: list[str]) -> dict:
+    """NAME=VALUE pairs as a dictionary; values are Python literals, anything else is text."""
+    parsed = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"a parameter is given as NAME=VALUE, got {pair!r}")
+        text = {"true": "True", "false": "False"}.get(text, text)
+        try:
+            parsed[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parsed[name] = text
+    return parsed
+
+
+def declared(notebook: Path) -> dict:
+    """Names and default values in the parameters cell of a notebook."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    assert len(tagged) == 1, f"{notebook} has {len(tagged)} cells tagged parameters"
+    tree = ast.parse("".join(tagged[0]["source"]))
+    return {node.target.id: ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.AnnAssign)}
+
+
+def check_parameters(item: Item, given: dict) -> None:
+    """Raise ValueError for a name that the item's notebook does not declare, or a value of another type."""
+    known = declared(NOTEBOOKS / item.notebook)
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"{item.notebook} has no parameter {name!r}: it declares {', '.join(known)}")
+        wanted = type(known[name])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise ValueError(f"{item.notebook}: {name} is of type {wanted.__name__}, got {value!r}")
+
+
+def run_item(item: Item, parameters: dict, target: Path) -> dict:
+    """Run an item's notebook apart and move what it made to `target`; state (made, failed), seconds, words."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{item.name}-", dir=target.parent))
+    begin = time.monotonic()
+    try:
+        execute(item, {**parameters, "output": str(staging)}, EXECUTED / target.name)
+        seconds = time.monotonic() - begin
+        words = agreement(item, staging, target)
+        note_seconds(staging / f"{item.name}.json", seconds)
+        move_over(staging, target)
+        return {"state": "made", "seconds": seconds, "words": words}
+    except NotebookFailed as error:
+        return {"state": "failed", "seconds": time.monotonic() - begin, "words": str(error)}
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+class NotebookFailed(Exception):
+    """A notebook stopped at an error, which is told in one line."""
+
+
+def execute(item: Item, parameters: dict, folder: Path) -> None:
+    """Run a notebook with papermill into `folder`; NotebookFailed with the error's last line when a cell fails."""
+    import papermill
+
+    known = declared(NOTEBOOKS / item.notebook)
+    folder.mkdir(parents=True, exist_ok=True)
+    given = {name: value for name, value in parameters.items() if name in known}
+    options = {"kernel_name": "python3", "start_timeout": 300, "progress_bar": True, "log_output": False}
+    source, executed = NOTEBOOKS / item.notebook, folder / item.notebook
+    try:
+        papermill.execute_notebook(str(source), str(executed), given, cwd=str(folder), **options)
+    except papermill.PapermillExecutionError as error:
+        where = f"cell {error.cell_index}: {error.ename}: {error.evalue}".splitlines()[0]
+        raise NotebookFailed(f"{item.notebook}, {where} (see {executed})") from error
+
+
+def note_seconds(record: Path, seconds: float) -> None:
+    """Add the time that an item took to its provenance."""
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "seconds": round(seconds, 1)}, indent=1) + "\n")
+
+
+def move_over(staging: Path, target: Path) -> None:
+    """Move every file of `staging` into `target`, each at once."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(staging.iterdir()):
+        path.replace(target / path.name)
+
+
+def agreement(item: Item, made: Path, committed: Path) -> str:
+    """In words, whether the numbers in the CSV files of `made` are those in `committed`, column by column."""
+    found = []
+    for path in sorted(made.glob("*.csv")):
+        before = committed / path.name
+        if not before.exists():
+            found.append(f"{path.name} is new")
+            continue
+        found += differences(pd.read_csv(path), pd.read_csv(before), item.tolerance, path.name)
+    return "; ".join(found) or "agrees with what was there"
+
+
+def differences(new: pd.DataFrame, old: pd.DataFrame, tolerance: float, name: str) -> list[str]:
+    """What differs between two tables beyond the tolerance, in words."""
+    if list(new.columns) != list(old.columns) or len(new) != len(old):
+        return [f"{name} has another shape than before"]
+    words = []
+    for column in new.columns:
+        if any(part in column for part in UNTIMED):
+            continue
+        a, b = new[column], old[column]
+        if pd.api.types.is_numeric_dtype(a) and pd.api.types.is_numeric_dtype(b):
+            allowed = next((v for part, v in TOLERANCES.items() if part in column), 1e-3 * (1 + b.abs().max())) * tolerance
+            both = (a - b).abs()
+            if (a.isna() != b.isna()).any() or both.max() > allowed:
+                words.append(f"{name}: {column} differs by up to {both.max():.4g}")
+        elif tolerance <= 1 and not a.fillna("").astype(str).equals(b.fillna("").astype(str)):
+            words.append(f"{name}: {column} differs")
+    return words
