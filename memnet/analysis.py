@@ -1,4 +1,4 @@
-"""What the paper reads out of a network: its size, its gates (section 5.3, fig. 5) and its spectra (section 3.4, fig. 4)."""
+"""What the paper reads out of a network: its size, its gates (sec. 5.3, fig. 5), its spectra (sec. 3.4, fig. 4)."""
 
 import time
 from collections.abc import Sequence
@@ -124,7 +124,8 @@ def gate_norms(model: MemNet, over: str | None = "gate") -> list[np.ndarray]:
     """
     if not isinstance(model, MemNet):
         raise ValueError(f"gate norms are those of a MemNet, and {type(model).__name__} has no gate units")
-    norms = [block.gate_unit[-1].weight.detach().double().norm(dim=(0, 2, 3)).cpu().numpy() for block in model.blocks]
+    weights = [block.gate_unit[-1].weight.detach().cpu().double() for block in model.blocks]
+    norms = [torch.linalg.vector_norm(weight, dim=(0, 2, 3)).numpy() for weight in weights]
     if over is None:
         return norms
     if over not in ("gate", "network"):
@@ -159,8 +160,9 @@ def observations(norms: dict[str, list[np.ndarray]], config: Config) -> pd.DataF
     `norms` has the plain norms (`gate_norms(model, over=None)`) of one network a task, all of one `config`. Paper: it
     gives no measures. Ours: (1) the distance of Kolmogorov and Smirnov between the norms of two tasks, each gate
     brought to [0, 1]; (2) Kendall's tau between a gate's number and its mean and variance, with the exact one-sided p;
-    (3) the share of gates in which the mean over the maps is the larger one. Two trainings for one task would differ somewhat too: (1) does not say how
-    much of a distance is the task's.
+    (3) the share of gates in which the mean over the maps is the larger one. Two trainings for one task would differ
+    somewhat too: (1) does not say how much of a distance is the task's. Raises ValueError for a network without both
+    kinds of memory.
     """
     if not (config.long_term and config.short_term and config.recursions > 1 and config.blocks > 1):
         raise ValueError(f"the observations compare long-term with short-term memories, which {config} has not both")
@@ -237,9 +239,9 @@ def spectral_density(image: np.ndarray, circles: int | None = None) -> np.ndarra
     """Power of an image (H, W) from low to high frequency: its centred power spectrum averaged over concentric circles.
 
     Element k is the mean of |F|^2 / (H W) over the frequencies (cycles per pixel, both axes alike) at a distance of
-    k / (2 K) from the centre, to the nearest k = 0 .. K: 0 is the mean's, K the Nyquist frequency of 1/2. K is `circles`,
-    or half the shorter side. The unit is that of the image, squared; white noise of variance s^2 gives s^2 everywhere.
-    No window is applied, no logarithm taken. Raises ValueError for more circles than the image resolves.
+    k / (2 K) from the centre, rounded to k = 0 .. K: 0 is the mean's, K the Nyquist frequency, 1/2. K is `circles`, or
+    half the shorter side. The unit is the image's, squared; white noise of variance s^2 gives s^2 everywhere. No window
+    is applied, no logarithm taken. Raises ValueError for more circles than the image resolves.
     """
     if image.ndim != 2:
         raise ValueError(f"a spectral density is that of one plane (H, W), got shape {image.shape}")
@@ -291,14 +293,14 @@ def prediction_spectra(
 
 
 def decibels(density: np.ndarray) -> np.ndarray:
-    """10 log10 of a density: for comparison on one scale from low to high frequency, over which it falls by millions."""
+    """10 log10 of a density: one scale for all frequencies, over which a picture's power falls by millions."""
     return 10 * np.log10(np.maximum(density, np.finfo(float).tiny))
 
 
 def spectral_differences(densities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The four differences of fig. 4 (c) in dB, (pictures, circles + 1) each, from densities Mem4, Mem6, NL4, NL6.
 
-    Paper: it does not say in what unit the densities are drawn. In dB, a difference is a ratio of powers: 3 dB is twice.
+    Paper: it does not say in what unit the densities are drawn. In dB a difference is a ratio of powers, 3 dB twice.
     """
     return {
         pair: decibels(densities[one]) - decibels(densities[other])
@@ -336,12 +338,12 @@ def claims(densities: dict[str, np.ndarray], margin: float = 0.5) -> pd.DataFram
     return pd.DataFrame(rows, columns=columns)
 
 
-def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of `values` and the ends of its confidence interval by Student's t; the ends of one value are NaN."""
-    mean, n = float(np.mean(values)), len(values)
+def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of `values` (n, ...) over n and the ends of its interval by Student's t; the ends are NaN for n = 1."""
+    mean, n = np.mean(values, axis=0), len(values)
     if n < 2:
-        return mean, np.nan, np.nan
-    half = stats.t.ppf((1 + confidence) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
+        return mean, mean * np.nan, mean * np.nan
+    half = stats.t.ppf((1 + confidence) / 2, n - 1) * np.std(values, axis=0, ddof=1) / np.sqrt(n)
     return mean, mean - half, mean + half
 
 

@@ -127,8 +127,12 @@ def progress_of(title: str) -> Callable[[float], None]:
 def evaluate(
     run: Annotated[str, typer.Argument(help="A trained run; `memnet runs` lists them.")],
     images: Annotated[Path | None, typer.Option(help="A folder of clean pictures.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Or a data set by name: embedded, Set5, S14, Classic5 ...")] = None,
-    level: Annotated[int | None, typer.Option(help="Sigma, scale or quality; all the task's levels if left out.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Or a data set by name: embedded, Set5, S14, Classic5 ...")
+    ] = None,
+    level: Annotated[
+        int | None, typer.Option(help="Sigma, scale or quality; all the task's levels if left out.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first pictures of a data set.", min=1)] = None,
     fresh: Annotated[bool, typer.Option(help="Measure anew what is stored in data/results.")] = False,
@@ -202,7 +206,9 @@ def train(
 @says_errors
 def reproduce(
     items: Annotated[list[str] | None, typer.Argument(help="Items by name; all of them if left out.")] = None,
-    images: Annotated[str, typer.Option(help="embedded, benchmark, or auto: benchmark where they are on disk.")] = "auto",
+    images: Annotated[
+        str, typer.Option(help="embedded, benchmark, or auto: benchmark where they are on disk.")
+    ] = "auto",
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebooks that declare NAME.")
     ] = None,

@@ -94,7 +94,9 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     return images.to_float(np.asarray(Image.open(file)))
 
 
-def degrade(plane: np.ndarray, *, task: str, level: float, key: str = "", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def degrade(
+    plane: np.ndarray, *, task: str, level: float, key: str = "", seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """The reference and what a network gets of a uint8 plane (H, W): two float64 planes of one shape.
 
     `level` is sigma in grey levels, the scale or the quality; super-resolution crops to a multiple of the scale.

@@ -157,10 +157,14 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def folder_rows(model: nn.Module, path: Path, *, run: str, task: str, level: int, progress: bool = True) -> pd.DataFrame:
+def folder_rows(
+    model: nn.Module, path: Path, *, run: str, task: str, level: int, progress: bool = True
+) -> pd.DataFrame:
     """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone."""
     from memnet import images
 
     plane = images.gray if task == "denoising" else images.luma
     pictures = datasets.folder(path, plane=plane)
-    return evaluate(model, pictures, run=run, task=task, dataset=Path(path).name, level=level, progress=progress)[COLUMNS]
+    return evaluate(model, pictures, run=run, task=task, dataset=Path(path).name, level=level, progress=progress)[
+        COLUMNS
+    ]

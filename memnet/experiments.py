@@ -104,7 +104,7 @@ def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh:
 
 
 def stored_rows(run: str, dataset: str, level: int):
-    """The rows that are stored for the run's present weights, perhaps of a part of the set; None when there are none."""
+    """The rows stored for the run's present weights, perhaps of a part of the set; None when there are none."""
     if not trained(run):
         return None
     weights = checkpoints.weights_hash(weights_path(run))

@@ -100,7 +100,9 @@ def gray(image: np.ndarray) -> np.ndarray:
 def shave(image: np.ndarray, border: int) -> np.ndarray:
     """The picture without `border` pixels on each side; ValueError when nothing is left."""
     if min(image.shape[:2]) <= 2 * border:
-        raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} has nothing left without {border} pixels a side")
+        raise ValueError(
+            f"a picture of {image.shape[0]}x{image.shape[1]} has nothing left without {border} pixels a side"
+        )
     return image[border : image.shape[0] - border, border : image.shape[1] - border]
 
 

@@ -14,5 +14,5 @@ RESULTS = DATA / "results"
 
 
 def images_root() -> Path:
-    """Where benchmark pictures are looked for: MEMNET_DATA (a folder, or a file of `memnet data pack`) or data/images."""
+    """The folder where benchmark pictures are looked for: MEMNET_DATA, or data/images."""
     return Path(os.environ.get("MEMNET_DATA") or DATA / "images")

@@ -172,7 +172,9 @@ def resolve_images(images: str) -> str:
     if images not in IMAGES:
         raise ValueError(f"images are embedded, benchmark or auto, got {images!r}")
     if images == "benchmark" and absent:
-        raise ValueError(f"{', '.join(absent)} not on disk: run `memnet data fetch`, or set MEMNET_DATA to their folder")
+        raise ValueError(
+            f"{', '.join(absent)} not on disk: run `memnet data fetch`, or set MEMNET_DATA to their folder"
+        )
     return images
 
 
@@ -284,7 +286,9 @@ def differences(new: pd.DataFrame, old: pd.DataFrame, tolerance: float, name: st
             continue
         a, b = new[column], old[column]
         if pd.api.types.is_numeric_dtype(a) and pd.api.types.is_numeric_dtype(b):
-            allowed = next((v for part, v in TOLERANCES.items() if part in column), 1e-3 * (1 + b.abs().max())) * tolerance
+            allowed = (
+                next((v for part, v in TOLERANCES.items() if part in column), 1e-3 * (1 + b.abs().max())) * tolerance
+            )
             both = (a - b).abs()
             if (a.isna() != b.isna()).any() or both.max() > allowed:
                 words.append(f"{name}: {column} differs by up to {both.max():.4g}")

@@ -271,7 +271,7 @@ def comparison_cells(table: pd.DataFrame, markup: Markup) -> tuple[list[str], li
     if not body:
         names = list(dict.fromkeys(name for method in table.method for name in column_names(method, table)))
         head = ["data set", "level", *names]
-        for (dataset, level), rows in lines:
+        for (dataset, _), rows in lines:
             cells = dict.fromkeys(names, "") | line_cells(rows, table, markup)
             body.append([markup.text(dataset), level_text(rows), *cells.values()])
     body = [[cell or markup.text("–") for cell in line] for line in body]

@@ -296,10 +296,18 @@ class Trainer:
                 slots.setdefault(int(number), {})[slot] = tensor
         self.model.load_state_dict(part["model"])
         self.average.load_state_dict(part["average"])
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        slots = {number: laid_out_like(parameters[number], slot) for number, slot in slots.items()}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
         self.generator.set_state(tensors["generator"])
         self.step_number, self.skipped, self.seconds = meta["step"], meta["skipped"], meta["seconds"]
         self.cycles = meta["cycles"]
+
+
+def laid_out_like(parameter: Tensor, slot: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An optimiser's tensors in the memory layout of their parameter: fused kernels pair them byte by byte."""
+    moments = {name: value for name, value in slot.items() if value.shape == parameter.shape}
+    return slot | {name: torch.empty_like(parameter).copy_(value) for name, value in moments.items()}
 
 
 @torch.no_grad()

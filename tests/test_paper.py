@@ -10,7 +10,8 @@ def test_every_table_is_complete():
     assert cells.groupby("table").size().to_dict() == {1: 9, 2: 6, 3: 42, 4: 96, 5: 20, 6: 4}
     assert not cells.duplicated(["table", "dataset", "level", "method"]).any()
     assert set(cells.confidence) == {"confirmed", "consistent", "unconfirmed"}
-    assert cells.psnr.dropna().between(20, 40).all() and cells.ssim.dropna().between(0.5, 1).all()
+    assert cells.psnr.dropna().between(20, 40).all()
+    assert cells.ssim.dropna().between(0.5, 1).all()
     assert set(cells.dataset) == set(paper.PICTURES)
 
 
@@ -49,6 +50,8 @@ def test_callers_cannot_change_what_is_kept():
 
 def test_fig6_and_table_2_agree_with_table_1():
     points = paper.fig6().set_index("method")
-    assert points.loc["MemNet_M6", "psnr"] == 34.09 and len(points) == 6
+    assert points.loc["MemNet_M6", "psnr"] == 34.09
+    assert len(points) == 6
     networks = paper.networks().set_index(["method", "attribute"]).value
-    assert networks["MemNet", "depth"] == "80" and networks["MemNet", "parameters"] == "677K"
+    assert networks["MemNet", "depth"] == "80"
+    assert networks["MemNet", "parameters"] == "677K"
