@@ -210,7 +210,7 @@ def reproduce(
         str, typer.Option(help="embedded, benchmark, or auto: benchmark where they are on disk.")
     ] = "auto",
     parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the notebooks that declare NAME.")
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; all notebooks that run must declare it.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the files; figures/ if left out.")] = None,
     fresh: Annotated[bool, typer.Option(help="Measure all rows anew.")] = False,
@@ -241,6 +241,17 @@ def runs() -> None:
     from memnet import experiments
 
     typer.echo(experiments.overview().to_string(index=False))
+
+
+@app.command(hidden=True)
+@says_errors
+def readme() -> None:
+    """Write the tables of README.md and data/weights/README.md anew, from figures/ and the weights."""
+    from memnet import reproduction
+    from memnet.paths import WEIGHTS
+
+    reproduction.README.write_text(reproduction.readme(), encoding="utf-8")
+    (WEIGHTS / "README.md").write_text(reproduction.weights_readme(), encoding="utf-8")
 
 
 Sets = Annotated[list[str] | None, typer.Argument(help="Data sets; all of them if left out.")]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -34,6 +35,16 @@ def evaluate_picture(model: nn.Module, picture: Picture, *, task: str, level: in
     for number, prediction in enumerate(y_m, start=1):
         row[f"psnr_{number}"] = degradations.score(reference, prediction, task=task, level=level)[0]
     return {**row, "seconds": seconds}
+
+
+def look_at(
+    model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
+    """Planes (H, W) to look at, by name: original, input, MemNet; and (PSNR, SSIM) of the last two."""
+    reference, degraded = degradations.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
+    planes = {"original": reference, "input": degraded, "MemNet": restoration.predict(model, degraded)[0]}
+    shown = [name for name in planes if name != "original"]
+    return planes, {name: degradations.score(reference, planes[name], task=task, level=level) for name in shown}
 
 
 def evaluate(

@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,11 @@ def memnet_of(preset: str, *variants: str) -> Config:
     return config
 
 
+def first_blocks(blocks: int) -> Config:
+    """M6R6 up to block m = `blocks`: the network whose prediction y_m is."""
+    return replace(PRESETS["M6R6"], blocks=blocks)
+
+
 SR = "super-resolution"
 EXPERIMENTS = {
     run.name: run
@@ -55,6 +60,21 @@ EXPERIMENTS = {
     )
 }
 DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6", "jpeg": "jpeg-M6R6"}
+
+EXAMPLES = {  # (data set, picture, level) of the qualitative figures: the paper's, and ours of the embedded set
+    "denoising": {
+        "benchmark": (("S14", "10", 30), ("BSD200", "206062", 70)),
+        "embedded": (("embedded", "camera", 30), ("embedded", "motorcycle", 70)),
+    },
+    SR: {
+        "benchmark": (("BSD100", "108005", 3), ("Urban100", "img_002", 4)),
+        "embedded": (("embedded", "motorcycle", 3), ("embedded", "coins", 4)),
+    },
+    "jpeg": {
+        "benchmark": (("Classic5", "barbara", 10), ("LIVE1", "lighthouse2", 10)),
+        "embedded": (("embedded", "astronaut", 10), ("embedded", "camera", 10)),
+    },
+}
 
 
 def experiment(run: str) -> Experiment:
@@ -109,6 +129,19 @@ def stored_rows(run: str, dataset: str, level: int):
         return None
     weights = checkpoints.weights_hash(weights_path(run))
     return evaluation.stored(run, dataset, level, weights=weights, images=datasets.digest(dataset))
+
+
+def sets_of(task: str, images: str) -> tuple[str, ...]:
+    """The data sets that a table shows: the task's test sets for benchmark `images`, or the embedded set."""
+    return datasets.TEST_SETS[task] if images == "benchmark" else ("embedded",)
+
+
+def example(task: str, images: str, number: int) -> tuple[datasets.Picture, int, str]:
+    """Picture, level and a title of the first (0) or second (1) qualitative figure of a task."""
+    dataset, name, level = EXAMPLES[task][images][number]
+    pictures = datasets.pictures(dataset)
+    title = f"{name} of {dataset}, {degradations.task(task).prefix}{level}"
+    return pictures[pictures.names.index(name)], level, title
 
 
 def collect(

@@ -7,7 +7,7 @@ from io import BytesIO
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import patheffects, style
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -73,7 +73,7 @@ def drawing(width: float, height: float) -> Drawing:
     return Drawing(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-# ---------------------------------------------------------------------------------------- structures: figures 1, 2 and 3
+# --------------------------------------------------------------------------------------- structures: figures 1, 2 and 3
 
 FILL = {"layer": "#dbe9f6", "gate": "#fde2c8", "net": "#eeeeee", "sum": "#ffffff", "state": "#bcdcf2"}
 
@@ -114,10 +114,15 @@ def way(axes: Axes, *points: tuple, colour: str = "black", width: float = 1.0) -
 
 
 def label(axes: Axes, point: tuple, text: str, colour: str = "black", **options) -> None:
-    """Text that stays legible over lines."""
-    halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    """Text on white, legible over lines."""
     defaults = {"ha": "center", "va": "center", "fontsize": 8.5, "zorder": 5}
-    axes.text(*point, text, color=colour, path_effects=halo, **defaults | options)
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+    axes.text(*point, text, color=colour, bbox=white, **defaults | options)
+
+
+WIDTH = 21.0  # units across fig. 1
+LONG_TERM = Line2D([], [], color=GREEN, label="long-term memory")
+SHORT_TERM = Line2D([], [], color="black", label="short-term memory")
 
 
 def structures(plain: StackConfig, skip: StackConfig, config: Config, block: int | None = None) -> Drawing:
@@ -125,148 +130,463 @@ def structures(plain: StackConfig, skip: StackConfig, config: Config, block: int
 
     Every convolution of the stacks and every recursion of the block is drawn. `block` is the last one by default.
     """
+    heights = [1.5, 4.6, 6.0]
     with look():
-        figure = drawing(8.4, 6.6)
-        parts = figure.subplots(3, 1, height_ratios=[1.0, 2.6, 4.6])
-        draw_stack(parts[0], plain, "(a) plain structure: short-term memory only")
-        draw_stack(parts[1], skip, "(b) skip connections: restricted long-term memory")
-        draw_block(parts[2], config, block or config.blocks)
+        figure = drawing(0.4 * WIDTH, 0.4 * sum(heights) + 1.1)
+        parts = figure.subplots(3, 1, height_ratios=heights)
+        draw_stack(parts[0], plain, heights[0], "(a) plain structure: short-term memory only")
+        draw_stack(parts[1], skip, heights[1], "(b) skip connections: restricted long-term memory")
+        draw_block(parts[2], config, block or config.blocks, heights[2])
+        figure.legend(handles=[SHORT_TERM, LONG_TERM], loc="outside lower center", ncols=2)
         return figure
 
 
-def draw_stack(axes: Axes, config: StackConfig, title: str) -> None:
+def draw_stack(axes: Axes, config: StackConfig, height: float, title: str) -> None:
     """A stack of convolutions as circles; what a skip connection adds arrives as a green arc."""
-    last = config.layers + 1  # FENet is 0, ReconNet the last
-    width = 21.0
-    xs = np.linspace(0.9, width - 0.9, config.layers + 2)
-    reach = 0.36 * (xs[-2] - xs[1]) if config.skip else 0
-    canvas(axes, width, 1.1 + reach, title)
+    canvas(axes, WIDTH, height, title)
+    last, y = config.layers + 1, 0.9  # FENet is 0, ReconNet the last
+    xs = np.linspace(0.9, WIDTH - 0.9, config.layers + 2)
     radius = min(0.36, 0.36 * (xs[1] - xs[0]))
     for place, x in enumerate(xs):
         name = {0: "FENet", last: "ReconNet"}.get(place, "")
-        circle(axes, (x, 0.75), kind="net" if name else "state", radius=radius)
-        label(axes, (x, 0.12), name, fontsize=8)
+        circle(axes, (x, y), kind="net" if name else "state", radius=radius)
+        axes.text(x, y - 0.65, name, ha="center", va="center", fontsize=8)
         if place:
-            arrow(axes, (xs[place - 1] + radius, 0.75), (x - radius, 0.75))
-    for early in range(config.layers // 2 if config.skip else 0):
-        start, end = xs[early] + radius, xs[last - 1 - early] + radius
-        half, middle = (end - start) / 2, (start + end) / 2
-        arc = np.linspace(np.pi, 0.04, 60)
-        ys = 0.8 + 0.72 * half * np.sin(arc)
-        way(axes, *zip(middle + half * np.cos(arc), ys, strict=True), colour=GREEN)
+            arrow(axes, (xs[place - 1] + radius, y), (x - radius, y))
+    arcs = config.layers // 2 if config.skip else 0
+    for early in range(arcs):
+        start, end = xs[early] + 1.3 * radius, xs[last - 1 - early] + 1.3 * radius
+        half, middle, angle = (end - start) / 2, (start + end) / 2, np.linspace(np.pi, 0, 80)
+        top = 0.6 + (height - y - 0.7) * (arcs - early) / arcs
+        way(axes, *zip(middle + half * np.cos(angle), y + 0.04 + top * np.sin(angle), strict=True), colour=GREEN)
 
 
-def draw_block(axes: Axes, config: Config, block: int) -> None:
+def draw_block(axes: Axes, config: Config, block: int, height: float) -> None:
     """A memory block: R recursions in a row, the gate below them, the memories that enter it."""
-    sources = config.gate_sources(block)
-    r, long = config.recursions, [name for name in sources if name.startswith("B")]
-    step, left = 1.75, 2.6
-    width = left + step * r + 2.6
-    right = left + step * (r - 0.5)
-    canvas(axes, width, 6.2, f"(c) memory block $m={block}$ of MemNet: persistent memory")
-    axes.add_patch(Rectangle((left - 0.35, 3.5), right - left + 0.9, 1.75, fc="none", ec=BLUE, lw=1.1, ls=(0, (4, 3))))
-    label(axes, (left - 0.3, 5.5), f"recursive unit, one pair of convolutions, $R={r}$", BLUE, ha="left")
-    axes.text(0.35, 4.4, f"$B_{{{block - 1}}}$", ha="center", va="center")
-    arrow(axes, (0.7, 4.4), (left, 4.4))
-    label(axes, ((left + 0.35) / 2 + 0.2, 4.68), f"$H^0=B_{{{block - 1}}}$", fontsize=8)
-    gate_left, gate_right, top = 0.9, right + 0.5, 1.75
+    canvas(axes, WIDTH, height, f"(c) memory block $m={block}$ of MemNet: persistent memory")
+    sources, r, y = config.gate_sources(block), config.recursions, 4.0
+    left, right, top = 5.0, WIDTH - 2.0, 1.5  # of the recursive unit, of the gate unit
+    axes.add_patch(Rectangle((left, y - 0.75), right - left, 1.5, fc="none", ec=BLUE, lw=1.1, ls=(0, (4, 3))))
+    axes.text(left, y + 1.1, f"recursive unit: $R={r}$ recursions of one pair of convolutions", color=BLUE, va="center")
+    axes.text(1.7, y, f"$B_{{{block - 1}}}=H^0$", ha="right", va="center")
+    step = (right - left) / r
     for number in range(1, r + 1):
-        x = left + step * (number - 0.5) - 0.3
-        if number > 1:
-            arrow(axes, (x - step + 0.36, 4.4), (x - 0.36, 4.4))
-        else:
-            arrow(axes, (left - 0.1, 4.4), (x - 0.36, 4.4))
-        circle(axes, (x, 4.4), f"$H^{{{number}}}$", radius=0.36)
+        x = left + step * (number - 0.5)
+        circle(axes, (x, y), f"$H^{{{number}}}$", radius=min(0.5, 0.4 * step))
+        arrow(axes, (x - step + 0.5 if number > 1 else 1.9, y), (x - 0.5, y))
         if f"H{number}" in sources:
-            arrow(axes, (x, 4.04), (x, top))
+            arrow(axes, (x, y - 0.5), (x, top))
+    long = [name for name in sources if name.startswith("B")]
     for place, name in enumerate(long):
-        x = gate_left + 0.15 + place * min(0.42, 1.5 / max(1, len(long)))
-        arrow(axes, (x, 2.75), (x, top), GREEN, width=1.2)
-    if long:
-        names = f"$B_0$" if len(long) == 1 else f"$B_0 \\ldots B_{{{block - 1}}}$"
-        label(axes, (gate_left - 0.1, 3.0), f"{names}", GREEN, ha="left")
-    box(axes, ((gate_left + gate_right) / 2, 1.35), (gate_right - gate_left, 0.8), "gate unit: $1\\times1$ convolution", "gate")
-    way(axes, (gate_right, 1.35), (width - 0.9, 1.35))
-    axes.text(width - 0.45, 1.35, f"$B_{{{block}}}$", ha="center", va="center")
-    handles = [
-        Line2D([], [], color="black", label="short-term memory $H^1 \\ldots H^R$"),
-        Line2D([], [], color=GREEN, label="long-term memory $B_0 \\ldots B_{m-1}$"),
-    ]
-    axes.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.02))
+        x = 1.1 + (left - 1.4) * (place + 0.5) / len(long)
+        arrow(axes, (x, 2.5), (x, top), GREEN, width=1.2)
+        axes.text(x, 2.75, f"$B_{{{name[1:]}}}$", color=GREEN, ha="center", va="center", fontsize=8)
+    box(axes, ((right + 0.9) / 2, 1.05), (right - 0.9, 0.9), r"gate unit: $1\times1$ convolution", "gate")
+    arrow(axes, (right, 1.05), (right + 1.0, 1.05))
+    axes.text(right + 1.2, 1.05, f"$B_{{{block}}}$", ha="left", va="center")
 
 
 def network(config: Config) -> Drawing:
     """Fig. 2 (basic) or fig. 3 (multi-supervised): from x to y through all memory blocks of a configuration."""
+    m, pitch, start = config.blocks, 2.4, 3.4
+    width = start + pitch * m + (1.4 if config.multi_supervised else 3.4)
+    above = 0.9 + 0.4 * m if config.long_term else 0.9
+    below = 4.8 if config.multi_supervised else 1.4
+    blocks = [start + pitch * (i + 0.5) for i in range(m)]
     with look():
-        m = config.blocks
-        pitch, start = 2.3, 3.6
-        width = start + pitch * m + (3.6 if not config.multi_supervised else 1.2)
-        arcs = 0.55 + 0.4 * m if config.long_term else 0.7
-        below = 4.7 if config.multi_supervised else 1.5
-        figure = drawing(0.52 * width, 0.52 * (below + 0.9 + arcs) + 0.3)
-        axes = figure.subplots()
-        canvas(axes, width, below + 0.9 + arcs)
-        y = below + 0.45
-        blocks = [start + pitch * (i + 0.5) for i in range(m)]
-        draw_blocks(axes, config, blocks, y, pitch)
-        if config.multi_supervised:
-            draw_supervision(axes, blocks, y, pitch, width)
-        else:
-            draw_basic_output(axes, blocks, y, pitch, width)
+        figure = drawing(0.52 * width, 0.52 * (above + below) + 0.4)
+        axes = canvas(figure.subplots(), width, above + below)
+        draw_blocks(axes, config, blocks, below)
+        (draw_supervision if config.multi_supervised else draw_basic_output)(axes, blocks, below, width)
+        if config.long_term:
+            figure.legend(handles=[LONG_TERM], loc="outside lower center")
         return figure
 
 
-def draw_blocks(axes: Axes, config: Config, blocks: list[float], y: float, pitch: float) -> None:
-    """x, FENet, the memory blocks in a row and the long-term memory above them."""
+HALF = 0.75  # half the width of a block's box
+FORK = 0.25  # behind a block, where its output branches off
+
+
+def draw_blocks(axes: Axes, config: Config, blocks: list[float], y: float) -> None:
+    """x, FENet, the memory blocks in a row and, above them, how every B_m reaches all later gates."""
     axes.text(0.25, y, "$x$", ha="center", va="center")
     arrow(axes, (0.5, y), (1.0, y))
-    box(axes, (1.8, y), (1.5, 0.9), "FENet")
-    outs = [2.55, *(x + 0.75 for x in blocks)]
+    box(axes, (1.0 + HALF, y), (2 * HALF, 0.9), "FENet")
+    outs = [1.0 + 2 * HALF, *(x + HALF for x in blocks)]
     for number, x in enumerate(blocks, start=1):
-        arrow(axes, (outs[number - 1], y), (x - 0.75, y))
-        label(axes, ((outs[number - 1] + x - 0.75) / 2, y - 0.3), f"$B_{{{number - 1}}}$")
-        box(axes, (x, y), (1.5, 0.9), f"memory\nblock {number}", "layer", fontsize=8)
-    if not config.long_term:
-        return
-    for early, x in enumerate(outs[:-1]):
-        leave = x + 0.22
-        height = y + 0.75 + 0.4 * (len(outs) - 2 - early)
-        for later in range(early, len(blocks)):
-            enter = blocks[later] - 0.6 + 1.2 * (early + 0.5) / len(blocks)
-            way(axes, (leave, y), (leave, height), (enter, height), (enter, y + 0.45), colour=GREEN, width=0.9)
-        axes.plot(leave, y, "o", ms=3, color=GREEN, zorder=4)
+        arrow(axes, (outs[number - 1], y), (x - HALF, y))
+        axes.text(x - HALF - 0.28, y + 0.25, f"$B_{{{number - 1}}}$", ha="center", va="center", fontsize=8.5)
+        box(axes, (x, y), (2 * HALF, 0.9), f"memory\nblock {number}", "layer", fontsize=8)
+    for early, out in enumerate(outs[:-1] if config.long_term else []):
+        height = y + 0.75 + 0.4 * (len(blocks) - 1 - early)
+        enter = [x - 0.6 + 1.2 * (early + 0.5) / len(blocks) for x in blocks[early:]]
+        axes.plot([out + FORK, out + FORK, enter[-1]], [y, height, height], color=GREEN, lw=1.0, zorder=2)
+        for x in enter:
+            arrow(axes, (x, height), (x, y + 0.45), GREEN)
+        axes.plot(out + FORK, y, "o", ms=3, color=GREEN, zorder=4)
 
 
-def draw_basic_output(axes: Axes, blocks: list[float], y: float, pitch: float, width: float) -> None:
+def draw_basic_output(axes: Axes, blocks: list[float], y: float, width: float) -> None:
     """ReconNet, and the input picture that is added to what it gives (eq. 3)."""
-    end = blocks[-1] + 0.75
+    end = blocks[-1] + HALF
     arrow(axes, (end, y), (end + 0.8, y))
-    label(axes, (end + 0.38, y - 0.3), f"$B_{{{len(blocks)}}}$")
-    box(axes, (end + 1.55, y), (1.5, 0.9), "ReconNet")
-    arrow(axes, (end + 2.3, y), (end + 2.75, y))
-    circle(axes, (end + 3.0, y), "$+$", "sum")
-    arrow(axes, (end + 3.26, y), (end + 3.7, y))
-    axes.text(width - 0.1, y, "$y$", ha="center", va="center")
-    way(axes, (0.6, y), (0.6, y - 1.2), (end + 3.0, y - 1.2), (end + 3.0, y - 0.26))
-    label(axes, ((0.6 + end) / 2, y - 1.2), "$x$ (the network learns the residual)")
+    axes.text(end + 0.45, y + 0.25, f"$B_{{{len(blocks)}}}$", ha="center", va="center", fontsize=8.5)
+    box(axes, (end + 0.8 + HALF, y), (2 * HALF, 0.9), "ReconNet")
+    arrow(axes, (end + 0.8 + 2 * HALF, y), (end + 2.7, y))
+    circle(axes, (end + 2.96, y), "$+$", "sum")
+    arrow(axes, (end + 3.22, y), (width - 0.4, y))
+    axes.text(width - 0.2, y, "$y$", ha="center", va="center")
+    way(axes, (0.7, y), (0.7, y - 1.1), (end + 2.96, y - 1.1), (end + 2.96, y - 0.26))
+    label(axes, ((0.7 + end) / 2, y - 1.1), "$x$: the network learns the residual")
 
 
-def draw_supervision(axes: Axes, blocks: list[float], y: float, pitch: float, width: float) -> None:
+def draw_supervision(axes: Axes, blocks: list[float], y: float, width: float) -> None:
     """One ReconNet for all blocks, its predictions y_m, and their weighted sum (eqs. 11, 12)."""
-    left, right = blocks[0] - 0.9, blocks[-1] + 0.95
-    box(axes, ((left + right) / 2, y - 1.75), (right - left, 0.8), "ReconNet, shared by all blocks, plus $x$")
-    box(axes, ((left + right) / 2, y - 4.3), (right - left, 0.7), r"$y=\sum_m w_m\,y_m$", "gate")
+    left, right = blocks[0] - 0.9, blocks[-1] + 1.2
+    box(axes, ((left + right) / 2, y - 1.8), (right - left, 0.8), "ReconNet, shared by all blocks, plus $x$")
+    box(axes, ((left + right) / 2, y - 4.4), (right - left, 0.7), r"$y=\sum_m w_m\,y_m$", "sum")
     for number, x in enumerate(blocks, start=1):
-        out = x + 0.75
-        drop = out if number == len(blocks) else out + 0.1
-        way(axes, (out, y), (drop, y), (drop, y - 1.35))
-        if number == len(blocks):
-            label(axes, (out + 0.32, y - 0.3), f"$B_{{{number}}}$")
-        arrow(axes, (x, y - 2.15), (x, y - 2.7))
-        circle(axes, (x, y - 3.0), f"$y_{{{number}}}$", "sum", radius=0.3)
-        arrow(axes, (x, y - 3.3), (x, y - 3.95))
-        label(axes, (x + 0.35, y - 3.6), f"$w_{{{number}}}$")
-    way(axes, (0.6, y), (0.6, y - 1.75), (left, y - 1.75))
-    label(axes, (left - 1.4, y - 1.75), "$x$")
-    arrow(axes, (right, y - 4.3), (width - 0.45, y - 4.3))
-    axes.text(width - 0.2, y - 4.3, "$y$", ha="center", va="center")
+        way(axes, (x + HALF, y), (x + HALF + FORK, y), (x + HALF + FORK, y - 1.4))
+        arrow(axes, (x, y - 2.2), (x, y - 2.75))
+        circle(axes, (x, y - 3.05), f"$y_{{{number}}}$", "sum", radius=0.3)
+        arrow(axes, (x, y - 3.35), (x, y - 4.05))
+        axes.text(x + 0.35, y - 3.7, f"$w_{{{number}}}$", ha="center", va="center", fontsize=8.5)
+    axes.text(blocks[-1] + HALF + 0.5, y + 0.15, f"$B_{{{len(blocks)}}}$", ha="center", va="center", fontsize=8.5)
+    way(axes, (0.7, y), (0.7, y - 1.8), (left, y - 1.8))
+    label(axes, ((0.7 + left) / 2, y - 1.8), "$x$")
+    arrow(axes, (right, y - 4.4), (width - 0.4, y - 4.4))
+    axes.text(width - 0.2, y - 4.4, "$y$", ha="center", va="center")
+
+
+# -------------------------------------------------------------------------------------------------- spectra: figure 4
+
+LINES = {  # the predictions of fig. 4
+    "Mem6": {"color": BLUE, "label": "$y_6$ MemNet"},
+    "Mem4": {"color": SKY, "label": "$y_4$ MemNet"},
+    "NL6": {"color": VERMILLION, "ls": "--", "label": "$y_6$ MemNet_NL"},
+    "NL4": {"color": ORANGE, "ls": "--", "label": "$y_4$ MemNet_NL"},
+    "original": {"color": BLACK, "lw": 1.0, "label": "original"},
+    "input": {"color": GREY, "lw": 1.0, "ls": ":", "label": "input"},
+}
+THIRDS = {"low": (0, 1 / 6), "mid": (1 / 6, 1 / 3), "high": (1 / 3, 1 / 2), "all": (0, 1 / 2)}
+
+
+def mark_bands(axes: Axes) -> None:
+    """The limits of the low, mid and high band, and their names along the upper edge."""
+    axes.set(xlim=(0, 0.5), xticks=[0, 1 / 6, 1 / 3, 1 / 2], xticklabels=["0", "1/6", "1/3", "1/2"])
+    axes.grid(axis="x", color="#bbbbbb", linewidth=0.8)
+    for name in ("low", "mid", "high"):
+        middle = sum(THIRDS[name]) / 2
+        axes.text(
+            middle, 1.01, name, transform=axes.get_xaxis_transform(), ha="center", va="bottom", color=GREY, fontsize=8
+        )
+
+
+def spectra(densities: dict[str, np.ndarray], title: str = "") -> Drawing:
+    """Fig. 4 (b): spectral densities (circles + 1,) by name (those of LINES, or any) against frequency.
+
+    The mean (frequency 0) is left out; the axis of power is logarithmic.
+    """
+    with look():
+        figure = drawing(6.0, 3.8)
+        axes = figure.subplots()
+        for name, density in densities.items():
+            frequency = np.linspace(0, 0.5, len(density))
+            axes.semilogy(frequency[1:], density[1:], **LINES.get(name, {"label": name}))
+        axes.set(xlabel="frequency (cycles per pixel)", ylabel="power")
+        axes.set_title(title, pad=16)
+        mark_bands(axes)
+        axes.legend(ncols=2)
+        return figure
+
+
+def spectral_differences(
+    differences: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], claims: pd.DataFrame | None = None
+) -> Drawing:
+    """Fig. 4 (c): differences of densities in dB, each (mean, low, high) over pictures, (circles + 1,) every one.
+
+    `claims` (of `analysis.claims`) adds to each panel the band that its claim speaks of, the number and the verdict.
+    """
+    with look():
+        figure = drawing(2.6 * len(differences), 2.9)
+        panels = figure.subplots(1, len(differences), sharey=True, squeeze=False)[0]
+        for axes, (pair, (mean, low, high)) in zip(panels, differences.items(), strict=True):
+            frequency = np.linspace(0, 0.5, len(mean))
+            axes.axhline(0, color="black", lw=0.8)
+            axes.fill_between(frequency[1:], low[1:], high[1:], color=BLUE, alpha=0.2, lw=0)
+            axes.plot(frequency[1:], mean[1:], color=BLUE)
+            mark_bands(axes)
+            axes.set_xlabel("cycles per pixel")
+            axes.set_title(pair.replace("-", "\N{MINUS SIGN}"), pad=16)
+            if claims is not None:
+                mark_claim(axes, claims[claims.difference == pair].iloc[0])
+        panels[0].set_ylabel("difference (dB)")
+        return figure
+
+
+def mark_claim(axes: Axes, claim: pd.Series) -> None:
+    """The band of a claim of section 3.4, its number with the interval, and the verdict."""
+    axes.axvspan(*THIRDS[claim.band], color="#fff3cc", lw=0, zorder=0)
+    half = "" if np.isnan(claim.high) else f" ± {claim.high - claim.decibels:.2f}"
+    size = "|difference| " if claim.band == "all" else ""
+    text = f"{size}{claim.decibels:.2f}{half} dB\n{claim.verdict}"
+    axes.text(0.5, -0.3, text, transform=axes.transAxes, ha="center", va="top", fontsize=8.5)
+
+
+# ---------------------------------------------------------------------------------------------------- gates: figure 5
+
+
+def gate_norms(
+    norms: dict[str, list[np.ndarray]], config: Config, means: dict[str, pd.DataFrame] | None = None
+) -> Drawing:
+    """Fig. 5: for each task one curve a gate m, the norm of its weights for every map, against the memory of the map.
+
+    The paper counts maps from 0 in every gate, so that one memory lies elsewhere in each; here every memory has its own
+    place on the axis, long-term B_0 .. B_{M-1} first, and gate m has a gap where memories do not exist yet. `means`
+    (`analysis.memory_norms` by task) adds the mean over the maps of each memory as steps.
+    """
+    memories = list(dict.fromkeys(name for m in (config.blocks, 1) for name in config.gate_sources(m)))
+    with look():
+        figure = drawing(8.4, 2.5 * len(norms) + 0.4)
+        panels = figure.subplots(len(norms), 1, sharex=True, squeeze=False)[:, 0]
+        colours = COLOURS[: config.blocks]
+        if config.blocks > len(COLOURS):
+            colours = [matplotlib.colormaps["viridis"](x) for x in np.linspace(0, 0.95, config.blocks)]
+        for axes, (task, v) in zip(panels, norms.items(), strict=True):
+            for m, (values, colour) in enumerate(zip(v, colours, strict=True), start=1):
+                table = None if means is None else means[task][means[task].block == m]
+                gate_curve(axes, values, config.gate_sources(m), memories, colour, table)
+            axes.set(xlim=(0, len(memories)), ylabel="norm", title=task)
+            axes.axvline(sum(name.startswith("B") for name in memories), color="black", lw=0.8)
+        names = [f"${name[0]}_{{{name[1:]}}}$" if name[0] == "B" else f"$H^{{{name[1:]}}}$" for name in memories]
+        panels[-1].set_xticks(np.arange(len(memories)) + 0.5, names)
+        panels[-1].tick_params(axis="x", length=0)
+        panels[-1].set_xlabel("memory: long-term, then short-term; one point a feature map")
+        handles = [Line2D([], [], color=c, label=f"$v_{{{m}}}$") for m, c in enumerate(colours, start=1)]
+        figure.legend(handles=handles, loc="outside right upper", title="gate")
+        return figure
+
+
+def gate_curve(
+    axes: Axes, values: np.ndarray, sources: list[str], memories: list[str], colour: str, means: pd.DataFrame | None
+) -> None:
+    """The norms of one gate, each memory's maps at its place: a curve, or points behind the curve of means if given."""
+    thin = {"lw": 0.7} if means is None else {"ls": "", "marker": ".", "ms": 2.5, "mew": 0, "alpha": 0.5}
+    for name, maps in zip(sources, np.split(values, len(sources)), strict=True):
+        place = memories.index(name) + (np.arange(len(maps)) + 0.5) / len(maps)
+        axes.plot(place, maps, color=colour, zorder=2, **thin)
+    if means is None:
+        return
+    places = np.array([memories.index(name) + 0.5 for name in means.memory])
+    for part in (means.kind == "long-term", means.kind != "long-term"):
+        axes.plot(places[part], means["mean"][part], color=colour, lw=0.8, zorder=3)
+    axes.hlines(means["mean"], places - 0.4, places + 0.4, color=colour, lw=2, zorder=3)
+
+
+# -------------------------------------------------------------------------------- size against quality: figure 6
+
+
+def psnr_against_parameters(points: pd.DataFrame, title: str = "") -> Drawing:
+    """Fig. 6: PSNR against convolution weights, coloured by seconds for a 288x288 picture.
+
+    `points` has method, parameters_k (thousands), psnr (dB), seconds (NaN: not known) and origin (paper or ours). A
+    line joins MemNet_M3, MemNet_M4, ...: the predictions of the blocks of one network.
+    """
+    with look():
+        figure = drawing(6.4, 4.2)
+        axes = figure.subplots()
+        scale = matplotlib.colors.Normalize(0, np.nanmax([*points.seconds, 0.01]))
+        origins = [(o, m, ls) for o, m, ls in (("paper", "o", "-"), ("ours", "s", "--")) if o in set(points.origin)]
+        for origin, marker, line in origins:
+            draw_points(axes, points[points.origin == origin], scale, marker=marker, line=line)
+        axes.margins(x=0.14, y=0.12)
+        axes.set(xlabel="convolution weights (thousands)", ylabel="PSNR (dB)", title=title)
+        handles = [
+            Line2D([], [], color=GREY, mfc="white", mec="black", marker=marker, ls=line, label=f"MemNet, {origin}")
+            for origin, marker, line in origins
+        ]
+        axes.legend(handles=handles, loc="lower right")
+        colours = matplotlib.cm.ScalarMappable(scale, "cividis")
+        figure.colorbar(colours, ax=axes, label="seconds for 288x288")
+        return figure
+
+
+def draw_points(
+    axes: Axes, points: pd.DataFrame, scale: matplotlib.colors.Normalize, *, marker: str, line: str
+) -> None:
+    """Points of one origin, coloured by their seconds and white where these are not known; MemNet's are joined."""
+    memnet, known = points[points.method.str.startswith("MemNet_M")], points.seconds.notna()
+    axes.plot(memnet.parameters_k, memnet.psnr, color=GREY, lw=1, ls=line)
+    options = {"marker": marker, "s": 70, "edgecolors": "black", "linewidths": 0.8, "zorder": 3}
+    timed, untimed = points[known], points[~known]
+    axes.scatter(timed.parameters_k, timed.psnr, c=timed.seconds, norm=scale, cmap="cividis", **options)
+    axes.scatter(untimed.parameters_k, untimed.psnr, c="white", **options)
+    for point in points.itertuples():
+        name, place = point.method.removeprefix("MemNet_"), (point.parameters_k, point.psnr)
+        axes.annotate(name, place, xytext=(7, -9), textcoords="offset points", fontsize=8)
+
+
+# ---------------------------------------------------------------------------------- pictures: figures 4 (a), 7, 8 and 9
+
+
+def show(axes: Axes, image: np.ndarray, text: str = "", enlarged: bool = False) -> None:
+    """A picture, uint8 or float in [0, 1], gray or colour, with text below it."""
+    image = image if image.dtype == np.uint8 else np.clip(image, 0, 1)
+    top = 255 if image.dtype == np.uint8 else 1
+    axes.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="nearest" if enlarged else "antialiased")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel(text, fontsize=8.5)
+
+
+def pictures(
+    images: dict[str, np.ndarray], scores: dict[str, tuple[float, float]] | None = None, columns: int = 4
+) -> Drawing:
+    """Pictures side by side, each with its name and, where `scores` has it, PSNR (dB) and SSIM below (fig. 4 (a))."""
+    rows = -(-len(images) // columns)
+    columns = min(columns, len(images))
+    height, width = next(iter(images.values())).shape[:2]
+    with look():
+        figure = drawing(2.2 * columns, rows * (2.2 * height / width + 0.45))
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, (name, image) in zip(panels, images.items(), strict=False):
+            show(axes, image, caption(name, scores))
+        for axes in panels[len(images) :]:
+            axes.remove()
+        return figure
+
+
+def caption(name: str, scores: dict[str, tuple[float, float]] | None) -> str:
+    """The name of a picture and its PSNR and SSIM below, as far as they are known."""
+    if not scores or name not in scores:
+        return name
+    psnr, ssim = scores[name]
+    return f"{name}\n{psnr:.2f} dB / {ssim:.4f}"
+
+
+def qualitative(
+    images: dict[str, np.ndarray],
+    *,
+    area: tuple[int, int, int, int],
+    scores: dict[str, tuple[float, float]] | None = None,
+    title: str = "",
+    columns: int = 3,
+) -> Drawing:
+    """Figs. 7-9: the first picture whole, with a box, and beside it the boxed part of all, enlarged.
+
+    `images` are (H, W) or (H, W, 3) by name, the original first; `area` is (top, left, height, width) of the box;
+    `scores` holds PSNR (dB) and SSIM of whole pictures, shown under the crops. Raises ValueError when the box leaves
+    the picture.
+    """
+    top, left, height, width = area
+    whole = next(iter(images.values()))
+    if min(area) < 0 or top + height > whole.shape[0] or left + width > whole.shape[1]:
+        raise ValueError(f"the box {area} (top, left, height, width) leaves the picture of {whole.shape[:2]} pixels")
+    rows = -(-len(images) // columns)
+    columns = min(columns, len(images))
+    tall = rows * (1.9 * height / width + 0.5)
+    wide = (tall - 0.3) * whole.shape[1] / whole.shape[0]
+    with look():
+        figure = drawing(wide + 1.95 * columns, tall + (0.3 if title else 0))
+        figure.suptitle(title, fontsize=10)
+        first, second = figure.subfigures(1, 2, width_ratios=[wide, 1.95 * columns])
+        axes = first.subplots()
+        show(axes, whole)
+        axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fc="none", ec=ORANGE, lw=1.8))
+        panels = second.subplots(rows, columns, squeeze=False).ravel()
+        for panel, (name, image) in zip(panels, images.items(), strict=False):
+            show(panel, image[top : top + height, left : left + width], caption(name, scores), enlarged=True)
+        for panel in panels[len(images) :]:
+            panel.remove()
+        return figure
+
+
+# --------------------------------------------------------------------------------------------------- beyond the paper
+
+
+def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name: str, title: str = "") -> Drawing:
+    """PSNR against level, one line a run and set, the input's dashed below; vertical lines mark levels trained on.
+
+    `summary` are rows of `evaluation.summary`.
+    """
+    with look():
+        figure = drawing(6.0, 3.8)
+        axes = figure.subplots()
+        for level in trained:
+            axes.axvline(level, color=GREY, lw=0.8, ls=":")
+        for number, ((run, dataset), group) in enumerate(summary.groupby(["run", "dataset"], sort=False)):
+            line, colour = group.sort_values("level"), COLOURS[number % len(COLOURS)]
+            axes.plot(
+                line.level,
+                line.psnr,
+                marker=MARKERS[number % len(MARKERS)],
+                ms=4,
+                color=colour,
+                label=f"{run}, {dataset}",
+            )
+        for dataset, group in summary.sort_values("level").groupby("dataset", sort=False):
+            line = group.drop_duplicates("level")
+            axes.plot(line.level, line.input_psnr, color=GREY, lw=1, ls="--", label=f"input, {dataset}")
+        axes.plot([], [], color=GREY, lw=0.8, ls=":", label="trained on")
+        axes.set(xlabel=level_name, ylabel="PSNR (dB)", title=title)
+        axes.legend()
+        return figure
+
+
+def spread(rows: pd.DataFrame, value: str = "gain", by: str = "run", unit: str = "gain over the input (dB)") -> Drawing:
+    """How a number spreads over pictures: quartiles, range and every picture, one line for each value of `by`.
+
+    `rows` are tidy rows with the columns `value`, `by` and image.
+    """
+    groups = list(rows.groupby(by, sort=False))
+    with look():
+        figure = drawing(7.0, 0.55 * len(groups) + 1.0)
+        axes = figure.subplots()
+        for place, (_, group) in enumerate(groups):
+            colour = COLOURS[place % len(COLOURS)]
+            box_style = {"patch_artist": True, "boxprops": {"facecolor": "white"}, "medianprops": {"color": "black"}}
+            axes.boxplot(
+                group[value], positions=[place], orientation="horizontal", widths=0.55, whis=(0, 100), **box_style
+            )
+            shift = 0.16 * np.sin(2.4 * np.arange(len(group)))  # so that points do not cover each other
+            axes.scatter(group[value], place + shift, s=14, color=colour, alpha=0.7, lw=0, zorder=3)
+        axes.set_yticks(range(len(groups)), [str(name) for name, _ in groups])
+        axes.set(xlabel=unit, ylim=(len(groups) - 0.5, -0.5))
+        axes.grid(axis="y", visible=False)
+        return figure
+
+
+def training_curves(logs: dict[str, pd.DataFrame], title: str = "") -> Drawing:
+    """Gain over the input on held-back pictures, and the training loss, against steps: one line a run.
+
+    `logs` are the CSV files of `training.train`: columns step, loss and gain.
+    """
+    with look():
+        figure = drawing(8.4, 3.2)
+        gain, loss = figure.subplots(1, 2)
+        for number, (run, log) in enumerate(logs.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            gain.plot(log.step, log.gain, color=colour, label=run)
+            loss.semilogy(log.step, log.loss, color=colour, label=run)
+        gain.set(xlabel="step", ylabel="gain over the input (dB)", title="held-back pictures")
+        loss.set(xlabel="step", ylabel="loss (eq. 12)", title="training patches")
+        gain.legend()
+        figure.suptitle(title)
+        return figure
+
+
+def bars(values: pd.Series, unit: str, title: str = "") -> Drawing:
+    """One horizontal bar for each named number, with the number at its end: prices of mistakes, say, in dB."""
+    with look():
+        figure = drawing(7.0, 0.33 * len(values) + 1.0)
+        axes = figure.subplots()
+        drawn = axes.barh(
+            list(values.index), list(values), color=[BLUE if value >= 0 else VERMILLION for value in values]
+        )
+        axes.bar_label(drawn, labels=[f"{value:+.3f}" for value in values], padding=3, fontsize=8.5)
+        axes.axvline(0, color="black", lw=0.8)
+        axes.set(xlabel=unit, title=title)
+        axes.margins(x=0.14)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        return figure

@@ -19,8 +19,9 @@ from memnet.paths import FIGURES, NOTEBOOKS, ROOT
 
 EXECUTED = ROOT / "build" / "executed"  # notebooks with their outputs, to read
 TOLERANCES = {"psnr": 0.01, "gain": 0.01, "decibels": 0.01, "ssim": 0.0005}  # by what a column's name contains
-UNTIMED = ("seconds", "date")  # columns that are never compared
+UNTIMED = ("second", "date")  # columns that are never compared
 IMAGES = ("embedded", "benchmark")
+GIVEN = {"images": "--images", "output": "--output", "fresh": "--fresh"}  # parameters that have their own option
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "matplotlib", "pillow", "papermill")
 
 
@@ -38,16 +39,27 @@ class Item:
 ITEMS = {
     item.name: item
     for item in (
-        Item("start", "01_start.ipynb", "three pictures restored", ("start",)),
+        Item("start", "01_start.ipynb", "three pictures restored", ("start", "start_scores")),
         Item("network", "02_network.ipynb", "figs. 1-3: structures, counts", ("fig1", "fig2", "fig3", "layers")),
-        Item("training", "03_training.ipynb", "a small network trained live", ("training",), tolerance=100.0),
+        Item(
+            "training",
+            "03_training.ipynb",
+            "a small network trained live",
+            ("training", "training_log"),
+            tolerance=100.0,
+        ),
         Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1",)),
         Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),
         Item("fig5", "06_fig5_gates.ipynb", "fig. 5: gate weight norms", ("fig5", "observations")),
         Item("table2", "07_table2_structures.ipynb", "table 2, fig. 6: other structures", ("table2", "fig6")),
-        Item("table3", "08_table3_denoising.ipynb", "table 3, fig. 7: denoising", ("table3", "fig7")),
-        Item("table4", "09_table4_super_resolution.ipynb", "table 4, fig. 8: super-resolution", ("table4", "fig8")),
-        Item("table5", "10_table5_jpeg.ipynb", "table 5, fig. 9: JPEG deblocking", ("table5", "fig9")),
+        Item("table3", "08_table3_denoising.ipynb", "table 3, fig. 7: denoising", ("table3", "fig7a", "fig7b")),
+        Item(
+            "table4",
+            "09_table4_super_resolution.ipynb",
+            "table 4, fig. 8: super-resolution",
+            ("table4", "fig8a", "fig8b"),
+        ),
+        Item("table5", "10_table5_jpeg.ipynb", "table 5, fig. 9: JPEG deblocking", ("table5", "fig9a", "fig9b")),
         Item("table6", "11_table6_depth.ipynb", "table 6: depth", ("table6",)),
     )
 }
@@ -123,7 +135,7 @@ def provenance(name: str, *, images: str, runs: tuple[str, ...], sets: tuple[str
     }
 
 
-# ------------------------------------------------------------------------------------------------- running the notebooks
+# ------------------------------------------------------------------------------------------------ running notebooks
 
 
 def reproduce(
@@ -144,13 +156,13 @@ def reproduce(
     images = resolve_images(images)
     for item in chosen:
         check_parameters(item, parameters or {})
-    target = (Path(output) if output else FIGURES) / images
+    target = make_target(Path(output) if output else FIGURES, images)
     results = []
     for number, item in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {item.name}: {item.shows}", file=sys.stderr, flush=True)
         given = {"images": images, "fresh": fresh, **(parameters or {})}
         results.append(run_item(item, given, target))
-    print(f"\n{images} pictures, files in {target}")
+    print(f"\n{images} pictures, files in {target}, compared with {FIGURES / images}")
     for item, result in zip(chosen, results, strict=True):
         print(f"{item.name:9} {result['state']:7} {result['seconds']:6.1f} s  {result['words']}")
     return all(result["state"] == "made" for result in results)
@@ -161,6 +173,16 @@ def find_item(name: str) -> Item:
     if name not in ITEMS:
         raise ValueError(f"unknown item {name!r}: choose some of {', '.join(ITEMS)}")
     return ITEMS[name]
+
+
+def make_target(output: Path, images: str) -> Path:
+    """The folder for the files; ValueError when it cannot be made."""
+    target = output / images
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{target} cannot be made a folder for the results ({error.strerror})") from error
+    return target
 
 
 def resolve_images(images: str) -> str:
@@ -195,6 +217,8 @@ def parse_parameters(pairs: list[str]) -> dict:
 
 def declared(notebook: Path) -> dict:
     """Names and default values in the parameters cell of a notebook."""
+    if not notebook.is_file():
+        raise ValueError(f"{notebook} is not there: run memnet from a checkout of the whole repository")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
     assert len(tagged) == 1, f"{notebook} has {len(tagged)} cells tagged parameters"
@@ -206,6 +230,8 @@ def check_parameters(item: Item, given: dict) -> None:
     """Raise ValueError for a name that the item's notebook does not declare, or a value of another type."""
     known = declared(NOTEBOOKS / item.notebook)
     for name, value in given.items():
+        if name in GIVEN:
+            raise ValueError(f"the parameter {name} is given by the option {GIVEN[name]}")
         if name not in known:
             raise ValueError(f"{item.notebook} has no parameter {name!r}: it declares {', '.join(known)}")
         wanted = type(known[name])
@@ -215,14 +241,14 @@ def check_parameters(item: Item, given: dict) -> None:
 
 def run_item(item: Item, parameters: dict, target: Path) -> dict:
     """Run an item's notebook apart and move what it made to `target`; state (made, failed), seconds, words."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{item.name}-", dir=target.parent))
+    staging = Path(tempfile.mkdtemp(prefix=f".{item.name}-", dir=target))
     begin = time.monotonic()
     try:
         execute(item, {**parameters, "output": str(staging)}, EXECUTED / target.name)
         seconds = time.monotonic() - begin
-        words = agreement(item, staging, target)
-        note_seconds(staging / f"{item.name}.json", seconds)
+        check_complete(item, staging)
+        words = agreement(item, staging, FIGURES / target.name)
+        complete_record(staging / f"{item.name}.json", item, parameters, seconds)
         move_over(staging, target)
         return {"state": "made", "seconds": seconds, "words": words}
     except NotebookFailed as error:
@@ -236,25 +262,56 @@ class NotebookFailed(Exception):
 
 
 def execute(item: Item, parameters: dict, folder: Path) -> None:
-    """Run a notebook with papermill into `folder`; NotebookFailed with the error's last line when a cell fails."""
-    import papermill
+    """Run a notebook with papermill into `folder`; NotebookFailed with the error's first line when a cell fails."""
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
 
     known = declared(NOTEBOOKS / item.notebook)
     folder.mkdir(parents=True, exist_ok=True)
     given = {name: value for name, value in parameters.items() if name in known}
-    options = {"kernel_name": "python3", "start_timeout": 300, "progress_bar": True, "log_output": False}
-    source, executed = NOTEBOOKS / item.notebook, folder / item.notebook
+    executed = folder / item.notebook
     try:
-        papermill.execute_notebook(str(source), str(executed), given, cwd=str(folder), **options)
-    except papermill.PapermillExecutionError as error:
-        where = f"cell {error.cell_index}: {error.ename}: {error.evalue}".splitlines()[0]
-        raise NotebookFailed(f"{item.notebook}, {where} (see {executed})") from error
+        try:
+            run_notebook(NOTEBOOKS / item.notebook, executed, given)
+        except DeadKernelError:  # killed from outside, say for memory: the one failure that another try can mend
+            run_notebook(NOTEBOOKS / item.notebook, executed, given)
+    except (RuntimeError, NoSuchKernel) as error:
+        raise NotebookFailed(f"{item.notebook}, kernel: {str(error).splitlines()[0]}") from error
 
 
-def note_seconds(record: Path, seconds: float) -> None:
-    """Add the time that an item took to its provenance."""
-    content = json.loads(record.read_text())
-    record.write_text(json.dumps({**content, "seconds": round(seconds, 1)}, indent=1) + "\n")
+def run_notebook(source: Path, executed: Path, parameters: dict) -> None:
+    """Run `source` in an empty working folder, its cells and outputs written to `executed`; NotebookFailed on errors.
+
+    The kernel is this installation's python3, which has 300 s to start; its channels are encrypted where ZeroMQ can
+    (ipykernel warns about plain ones in every notebook).
+    """
+    import papermill
+    from traitlets.config import Config
+
+    config = Config(KernelManager={"transport_encryption": "auto"})
+    options = {"kernel_name": "python3", "language": "python", "start_timeout": 300, "config": config}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as empty:
+        try:
+            papermill.execute_notebook(str(source), str(executed), parameters, cwd=empty, **options)
+        except papermill.PapermillExecutionError as error:
+            where = f"cell {error.cell_index}: {error.ename}: {error.evalue}".splitlines()[0]
+            raise NotebookFailed(f"{source.name}, {where} (see {executed})") from error
+
+
+def check_complete(item: Item, made: Path) -> None:
+    """Raise NotebookFailed when a file that the item promises, or its provenance, was not written."""
+    absent = [name for name in item.writes if not list(made.glob(f"{name}.*"))]
+    absent += [f"{item.name}.json"] * (not (made / f"{item.name}.json").exists())
+    if absent:
+        raise NotebookFailed(f"{item.notebook} did not write {', '.join(absent)}")
+
+
+def complete_record(record: Path, item: Item, given: dict, seconds: float) -> None:
+    """Add the time that an item took to its provenance, and all parameters of its notebook but where it wrote to."""
+    known = declared(NOTEBOOKS / item.notebook)
+    parameters = {name: given.get(name, value) for name, value in known.items() if name != "output"}
+    content = json.loads(record.read_text()) | {"parameters": parameters, "seconds": round(seconds, 1)}
+    record.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def move_over(staging: Path, target: Path) -> None:
@@ -266,32 +323,102 @@ def move_over(staging: Path, target: Path) -> None:
 
 def agreement(item: Item, made: Path, committed: Path) -> str:
     """In words, whether the numbers in the CSV files of `made` are those in `committed`, column by column."""
-    found = []
+    found, compared = [], 0
     for path in sorted(made.glob("*.csv")):
         before = committed / path.name
         if not before.exists():
             found.append(f"{path.name} is new")
             continue
+        compared += 1
         found += differences(pd.read_csv(path), pd.read_csv(before), item.tolerance, path.name)
-    return "; ".join(found) or "agrees with what was there"
+    return "; ".join(found) or ("agrees with what was there" if compared else "has no numbers to compare")
 
 
 def differences(new: pd.DataFrame, old: pd.DataFrame, tolerance: float, name: str) -> list[str]:
     """What differs between two tables beyond the tolerance, in words."""
     if list(new.columns) != list(old.columns) or len(new) != len(old):
         return [f"{name} has another shape than before"]
-    words = []
-    for column in new.columns:
-        if any(part in column for part in UNTIMED):
+    compared = [column for column in new.columns if not any(part in column for part in UNTIMED)]
+    words = (difference(new[column], old[column], tolerance) for column in compared)
+    return [f"{name}: {column} {what}" for column, what in zip(compared, words, strict=True) if what]
+
+
+def difference(new: pd.Series, old: pd.Series, tolerance: float) -> str:
+    """How a column differs beyond the tolerance, in words; "" when it agrees. Texts and counts have to be equal."""
+    if not all(pd.api.types.is_float_dtype(column) for column in (new, old)):
+        if all(pd.api.types.is_numeric_dtype(column) for column in (new, old)):
+            new, old = new.astype(float), old.astype(float)
+        changed = ~((new == old) | (new.isna() & old.isna()))
+        return f"differs in {changed.sum()} of {len(new)} rows" if changed.any() and tolerance <= 1 else ""
+    usual = next((value for part, value in TOLERANCES.items() if part in new.name), 1e-3 * (1 + old.abs().max()))
+    apart = (new - old).abs()  # missing where both are infinite
+    if (new.isna() != old.isna()).any() or apart.max() > usual * tolerance:
+        return f"differs by up to {apart.max():.4g}"
+    return ""
+
+
+# ----------------------------------------------------------------------------------- what is written from the files
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- items: written by `memnet readme` from figures/ -->", "<!-- end of items -->"
+WEIGHTS_README = """# Weights
+
+Written by `memnet readme` from the histories inside the files (safetensors, float32): what each run got. A run of
+several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
+dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
+cycle. `memnet train RUN --extend` goes on.
+
+{table}
+Runs without weights: {untrained}.
+"""
+
+
+def items_table() -> str:
+    """The README's table of items in Markdown, from the provenance in figures/: nothing in it is typed."""
+    lines = ["| item | notebook | command | s | number | paper | ours | file |", "| --- " * 8 + "|"]
+    for item in ITEMS.values():
+        records = {images: record_of(item.name, FIGURES / images) for images in IMAGES}
+        seconds = (records["embedded"] or {}).get("seconds", float("nan"))
+        what, printed, ours = (records["benchmark"] or {}).get("headline") or ("", None, None)
+        numbers = ["–" if value is None else f"{value:.2f}" for value in (printed, ours)]
+        folder = "benchmark" if records["benchmark"] else "embedded"
+        shown = next(
+            name for name in item.writes if (FIGURES / folder / f"{name}.png").exists() or name == item.writes[-1]
+        )
+        ending = "png" if (FIGURES / folder / f"{shown}.png").exists() else "md"
+        file = f"[{shown}.{ending}](figures/{folder}/{shown}.{ending})"
+        notebook = f"[{item.shows}](notebooks/{item.notebook})"
+        cells = [item.name, notebook, f"`memnet reproduce {item.name}`", f"{seconds:.0f}", what, *numbers, file]
+        lines.append("| " + " | ".join(cells) + " |")
+    note = (
+        "Seconds: embedded set, 2 CPU cores. Numbers: benchmark pictures, PSNR in dB; the whole tables are in figures/."
+    )
+    return "\n".join(lines) + f"\n\n{note}\n"
+
+
+def record_of(name: str, folder: Path) -> dict | None:
+    """The provenance of an item in a folder of figures; None when it was not made there."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def weights_readme() -> str:
+    """data/weights/README.md, from the histories inside the weights."""
+    rows, untrained = [], []
+    for run in experiments.EXPERIMENTS:
+        if not experiments.trained(run):
+            untrained.append(run)
             continue
-        a, b = new[column], old[column]
-        if pd.api.types.is_numeric_dtype(a) and pd.api.types.is_numeric_dtype(b):
-            allowed = (
-                next((v for part, v in TOLERANCES.items() if part in column), 1e-3 * (1 + b.abs().max())) * tolerance
-            )
-            both = (a - b).abs()
-            if (a.isna() != b.isna()).any() or both.max() > allowed:
-                words.append(f"{name}: {column} differs by up to {both.max():.4g}")
-        elif tolerance <= 1 and not a.fillna("").astype(str).equals(b.fillna("").astype(str)):
-            words.append(f"{name}: {column} differs")
-    return words
+        for number, cycle in enumerate(experiments.load(run).history["cycles"], start=1):
+            batch = f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"
+            facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"], "batch": batch}
+            facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
+            facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
+            rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})
+    return WEIGHTS_README.format(table=tables.to_markdown(pd.DataFrame(rows)), untrained=", ".join(untrained) or "none")
+
+
+def readme() -> str:
+    """README.md with its table of items renewed."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n{items_table()}{END}{rest.partition(END)[2]}"

@@ -163,6 +163,24 @@ def printed_network(column: int, cell: tuple) -> list:
     ]
 
 
+def fig6_points(rows: pd.DataFrame, config: Config, seconds: dict[int, float] | None = None) -> pd.DataFrame:
+    """The points of fig. 6: method, parameters_k, psnr, seconds, origin; the paper's, then ours from block 3 on.
+
+    `rows` are tidy rows of one run on Set5 at x3 with psnr_1 .. psnr_M of its intermediate predictions, `config` is the
+    run's, and `seconds` says how long the network up to block m takes for 288x288 pixels (NaN where it does not).
+    """
+    ours = analysis.growth(config)
+    ours = ours[[m > 2 and f"psnr_{m}" in rows for m in ours.block]]
+    points = {
+        "method": [f"MemNet_M{m}" for m in ours.block],
+        "parameters_k": ours.parameters_k,
+        "psnr": [rows[f"psnr_{m}"].mean() for m in ours.block],
+        "seconds": [(seconds or {}).get(m, float("nan")) for m in ours.block],
+    }
+    both = [paper.fig6().assign(origin="paper"), pd.DataFrame(points).assign(origin="ours")]
+    return pd.concat([part for part in both if len(part)], ignore_index=True)
+
+
 # -------------------------------------------------------------------------------------------------------------- writing
 
 
