@@ -115,9 +115,9 @@ def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh:
     found = stored_rows(run, dataset, level)
     if not datasets.available(dataset) and found is not None and not fresh:
         return found
-    task, weights = experiment(run).task, checkpoints.weights_hash(weights_path(run))
-    how = {"limit": limit, "fresh": fresh, "progress": progress}
     model = load(run)
+    task, weights = experiment(run).task, checkpoints.weights_hash(weights_path(run))
+    how = {"limit": limit, "fresh": fresh, "progress": progress, "made_by": {"commit": commit()}}
     if torch.cuda.is_available():
         model = model.cuda()
     return evaluation.measure(model, run=run, task=task, dataset=dataset, level=level, weights=weights, **how)
@@ -184,7 +184,7 @@ def overview() -> pd.DataFrame:
         else:
             row["steps"] = "not trained"
         table.append(row)
-    return pd.DataFrame(table).fillna("")
+    return pd.DataFrame(table).astype(object).fillna("")
 
 
 def train(

@@ -24,7 +24,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A Pillow image with its pixels loaded; ValueError, naming file and reason, when that cannot be had."""
+    """A Pillow image with its pixels loaded, the number of frames in its info; ValueError, naming file and reason."""
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path}: there is no such file")
@@ -35,15 +35,18 @@ def open_picture(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-            picture.load()
+            with Image.open(path) as picture:
+                frames = getattr(picture, "n_frames", 1)
+                picture.load()
+                loaded = picture.copy()
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: this is no picture that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{path}: the picture claims more pixels than are safe to open ({error})") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: the picture is broken ({error})") from error
-    return picture
+    loaded.info["frames"] = frames
+    return loaded
 
 
 def write_picture(path: Path, image: np.ndarray, **options) -> None:

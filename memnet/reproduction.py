@@ -345,9 +345,8 @@ def differences(new: pd.DataFrame, old: pd.DataFrame, tolerance: float, name: st
 
 def difference(new: pd.Series, old: pd.Series, tolerance: float) -> str:
     """How a column differs beyond the tolerance, in words; "" when it agrees. Texts and counts have to be equal."""
-    if not all(pd.api.types.is_float_dtype(column) for column in (new, old)):
-        if all(pd.api.types.is_numeric_dtype(column) for column in (new, old)):
-            new, old = new.astype(float), old.astype(float)
+    numbers = all(pd.api.types.is_numeric_dtype(column) for column in (new, old))
+    if not numbers or not any(pd.api.types.is_float_dtype(column) for column in (new, old)):
         changed = ~((new == old) | (new.isna() & old.isna()))
         return f"differs in {changed.sum()} of {len(new)} rows" if changed.any() and tolerance <= 1 else ""
     usual = next((value for part, value in TOLERANCES.items() if part in new.name), 1e-3 * (1 + old.abs().max()))

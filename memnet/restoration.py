@@ -128,7 +128,7 @@ class Photograph:
 def read_photograph(path: Path) -> Photograph:
     """A picture file of any common mode, turned upright; ValueError with the file's name and the reason."""
     picture = images.open_picture(path)
-    remarks = ["first frame of several"] if getattr(picture, "n_frames", 1) > 1 else []
+    remarks = ["first frame of several"] if picture.info["frames"] > 1 else []
     picture = ImageOps.exif_transpose(picture)
     profile = picture.info.get("icc_profile") if picture.mode in ("L", "RGB", "RGBA", "LA") else None
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):

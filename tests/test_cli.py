@@ -1,0 +1,168 @@
+"""The command line as somebody types it: what it says, what it leaves behind, its exit codes."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from memnet import cli, images
+
+
+def memnet(*words):
+    """Run a command; its result."""
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+def refused(result, *words, code=cli.WRONG_USE):
+    """Check that a command failed with one sentence on stderr that holds all of `words`."""
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in result.stderr
+    assert len(result.stderr.strip().splitlines()) == (1 if code == cli.WRONG_USE else 2)
+
+
+@pytest.mark.parametrize("command", [[], ["restore"], ["evaluate"], ["train"], ["reproduce"], ["data"], ["runs"]])
+def test_help_teaches(command):
+    result = memnet(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_version():
+    assert memnet("--version").output.startswith("memnet ")
+
+
+def test_restore_files_and_folders(tiny_runs, tmp_path, colour_picture):
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    images.write_picture(folder / "a.png", colour_picture)
+    images.write_picture(folder / "b.png", colour_picture[..., 0])
+    single = tmp_path / "c.jpg"
+    images.write_picture(single, colour_picture)
+    output = tmp_path / "new" / "results"
+    result = memnet("restore", folder, single, "--task", "super-resolution", "--level", 2, "--output", output)
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in output.iterdir()) == ["a-x2.png", "b-x2.png", "c-x2.png"]
+    with Image.open(output / "a-x2.png") as picture:
+        assert picture.size == (60, 80)
+        assert picture.mode == "RGB"
+
+
+def test_bad_files_get_a_line_each_and_the_others_go_on(tiny_runs, tmp_path, colour_picture):
+    good = tmp_path / "good.png"
+    images.write_picture(good, colour_picture)
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "short.png").write_bytes(good.read_bytes()[:80])
+    bad = [tmp_path / name for name in ("text.png", "empty.png", "short.png", "missing.png")]
+    output = tmp_path / "out"
+    result = memnet("restore", *bad, good, "--task", "jpeg", "--output", output)
+    assert result.exit_code == cli.SOME_FAILED
+    lines = result.stderr.strip().splitlines()
+    assert [path.name in line for path, line in zip(bad, lines, strict=False)] == [True] * 4
+    assert lines[-1] == "memnet: 4 of 5 pictures failed"
+    assert [p.name for p in output.iterdir()] == ["good-deblocked.png"]
+
+
+def test_results_are_not_replaced_unless_asked(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    words = ("restore", tmp_path / "a.png", "--task", "denoising", "--output", tmp_path)
+    assert memnet(*words).exit_code == 0
+    before = (tmp_path / "a-denoised.png").read_bytes()
+    refused(memnet(*words), "is there already", "--overwrite", code=cli.SOME_FAILED)
+    assert (tmp_path / "a-denoised.png").read_bytes() == before
+    assert memnet(*words, "--overwrite").exit_code == 0
+
+
+def test_wrong_use_of_restore_does_nothing(tiny_runs, tmp_path, colour_picture):
+    picture, output = tmp_path / "a.png", tmp_path / "out"
+    images.write_picture(picture, colour_picture)
+    ask = ("restore", picture, "--output", output, "--task")
+    refused(memnet(*ask, "haze"), "'haze'", "denoising, super-resolution, jpeg")
+    refused(memnet(*ask, "super-resolution"), "scale of 2, 3, 4")
+    refused(memnet(*ask, "super-resolution", "--level", 9), "got 9")
+    refused(memnet(*ask, "jpeg", "--run", "nothing"), "unknown run 'nothing'")
+    refused(memnet(*ask, "jpeg", "--run", "sr-M6R6"), "sr-M6R6", "not for jpeg")
+    refused(memnet("restore", tmp_path / "out2", picture, "--task", "jpeg", "--output", picture), "a.png")
+    assert not output.exists()
+
+
+def test_an_empty_folder_is_said(tiny_runs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused(memnet("restore", tmp_path / "empty", "--task", "jpeg", "--output", tmp_path / "o"), "holds no picture")
+
+
+def test_evaluate_a_folder(tiny_runs, tmp_path):
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    for name in "ab":
+        plane = np.random.default_rng(ord(name)).integers(0, 256, (24, 24), dtype=np.uint8)
+        images.write_picture(folder / f"{name}.png", plane)
+    file = tmp_path / "rows" / "rows.csv"
+    result = memnet("evaluate", "sr-M6R6", "--images", folder, "--level", 2, "--csv", file)
+    assert result.exit_code == 0, result.output
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert list(rows[0]) == ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
+    assert [row["image"] for row in rows] == ["a", "b"]
+    assert {(row["run"], row["dataset"], row["level"]) for row in rows} == {("sr-M6R6", "clean", "2")}
+
+
+def test_wrong_use_of_evaluate(tiny_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
+    refused(memnet("evaluate", "nothing", "--dataset", "Set5"), "unknown run 'nothing'", "sr-M6R6")
+    refused(memnet("evaluate", "sr-M6R6"), "--images FOLDER or --dataset NAME")
+    refused(memnet("evaluate", "sr-M6R6", "--images", tmp_path / "none"), "none is no folder")
+    refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set6"), "unknown data set 'Set6'")
+    refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set5", "--level", 0), "from 2 to 8, got 0")
+    refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set5"), "missing pictures", "MEMNET_DATA")
+    refused(memnet("evaluate", "sr-M10R10", "--dataset", "embedded"), "no weights", "memnet train sr-M10R10")
+
+
+def test_wrong_use_of_train(tiny_runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path / "none"))
+    output = tmp_path / "out"
+    refused(memnet("train", "nothing", "--output", output), "unknown run 'nothing'")
+    refused(memnet("train", "sr-M6R6", "--output", output), "missing pictures")
+    refused(memnet("train", "sr-M6R6", "--resume", "--extend", "--output", output), "one of them")
+    refused(memnet("train", "sr-M6R6", "--extend", "--output", output), "train sr-M6R6 first")
+    refused(memnet("train", "sr-M6R6"), "exists", "--overwrite")
+    assert not output.exists()
+
+
+def test_runs_are_listed(tiny_runs):
+    result = memnet("runs")
+    assert result.exit_code == 0
+    assert "sr-M6R6" in result.output
+    assert "not trained" in result.output
+
+
+def test_data_list_and_check(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
+    listed = memnet("data", "list")
+    assert listed.exit_code == 0
+    assert "5 missing" in listed.output
+    checked = memnet("data", "check", "Set5")
+    assert checked.exit_code == cli.SOME_FAILED
+    assert checked.output.strip().endswith("5 missing")
+    refused(memnet("data", "check", "Set6"), "unknown data set 'Set6'")
+
+
+def test_wrong_use_of_reproduce(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
+    output = tmp_path / "out"
+    refused(memnet("reproduce", "table9", "--output", output), "unknown item 'table9'")
+    refused(memnet("reproduce", "fig4", "-p", "levle=4", "--output", output), "levle", "level")
+    refused(memnet("reproduce", "fig4", "-p", "level=four", "--output", output), "level is of type int")
+    refused(memnet("reproduce", "fig4", "-p", "level", "--output", output), "NAME=VALUE")
+    refused(memnet("reproduce", "--images", "benchmark", "--output", output), "not on disk", "memnet data fetch")
+    assert not output.exists()
+
+
+def test_items_are_listed():
+    result = memnet("reproduce", "--list")
+    assert result.exit_code == 0
+    assert "fig. 4" in result.output

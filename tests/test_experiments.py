@@ -1,0 +1,118 @@
+"""Runs by name: what they are, and training one from the command to its weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from memnet import checkpoints, datasets, experiments, training
+from memnet.model import PRESETS, Config
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """The run sr-M6R6 with a tiny network and made training pictures; the folder for its files."""
+    tiny = experiments.Experiment("sr-M6R6", "super-resolution", Config(1, 1, channels=2), "291", "a test")
+    monkeypatch.setitem(experiments.EXPERIMENTS, "sr-M6R6", tiny)
+    planes = [np.random.default_rng(n).integers(0, 256, (80, 84), dtype=np.uint8) for n in range(3)]
+    monkeypatch.setattr(datasets, "training_planes", lambda name: planes)
+    return tmp_path
+
+
+def train(folder, **options):
+    options = {"steps": 12, "batch": 2, "patch": 12, "progress": False} | options
+    return experiments.train("sr-M6R6", output=folder, device="cpu", **options)
+
+
+def test_runs_have_the_papers_networks():
+    config = {name: run.config for name, run in experiments.EXPERIMENTS.items()}
+    assert config["sr-M6R6"] == config["denoising-M6R6"] == config["jpeg-M6R6"] == PRESETS["M6R6"]
+    assert not config["sr-M6R6-NL"].long_term
+    assert not config["sr-M6R6-NS"].short_term
+    assert not config["sr-M6R6-91-basic"].multi_supervised
+    assert experiments.EXPERIMENTS["sr-M6R6-91"].training_set == "91"
+    assert all(run.training_set in datasets.TRAINING_SETS for run in experiments.EXPERIMENTS.values())
+
+
+def test_unknown_runs_are_named_with_the_known_ones():
+    with pytest.raises(ValueError, match="unknown run 'M7': choose one of denoising-M6R6"):
+        experiments.load("M7")
+
+
+def test_training_leaves_weights_log_and_state(small):
+    path = train(small)
+    model, history = checkpoints.load(path)
+    assert model.config == experiments.EXPERIMENTS["sr-M6R6"].config
+    cycle = history["cycles"][0]
+    assert (cycle["steps"], cycle["planned_steps"], cycle["batch"], cycle["recipe"]) == (12, 12, 2, "short")
+    assert cycle["images_per_second"] > 0
+    assert sorted(p.name for p in small.iterdir()) == ["sr-M6R6.csv", "sr-M6R6.safetensors", "sr-M6R6.state"]
+
+
+def test_a_piece_then_resume_gives_the_weights_of_one_go(small):
+    whole = train(small / "whole")
+    piece = train(small / "pieces", minutes=0.0)
+    assert checkpoints.load(piece)[1]["cycles"][0]["steps"] == 1
+    done = train(small / "pieces", resume=True, steps=None)
+    assert checkpoints.weights_hash(done) == checkpoints.weights_hash(whole)
+    assert checkpoints.load(done)[1]["cycles"][0]["steps"] == 12
+
+
+def test_another_cycle_begins_from_the_weights_and_is_told(small):
+    first = checkpoints.weights_hash(train(small))
+    path = train(small, extend=True, steps=10)
+    assert [cycle["steps"] for cycle in checkpoints.load(path)[1]["cycles"]] == [12, 10]
+    assert checkpoints.weights_hash(path) != first
+
+
+def test_minutes_are_planned_from_the_time_of_a_step(small):
+    path = train(small, steps=None, minutes=0.05)
+    cycle = checkpoints.load(path)[1]["cycles"][0]
+    assert cycle["steps"] == cycle["planned_steps"] >= 10
+    assert cycle["seconds"] < 6
+
+
+def test_a_budget_that_is_too_small_is_refused(small):
+    with pytest.raises(ValueError, match="too small for its warm-up"):
+        train(small, steps=5)
+    with pytest.raises(ValueError, match="too small for its warm-up"):
+        train(small, steps=None, minutes=1e-6)
+
+
+def test_what_is_there_is_not_overwritten(small):
+    path = train(small)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="exists: give --resume"):
+        train(small)
+    assert path.read_bytes() == before
+    train(small, overwrite=True, seed=1)
+    assert path.read_bytes() != before
+
+
+def test_weights_of_another_run_are_not_extended(small):
+    model, history = checkpoints.load(train(small))
+    checkpoints.save(small / "sr-M6R6.safetensors", model, history=history | {"run": "jpeg-M6R6"})
+    with pytest.raises(ValueError, match="belongs to the run jpeg-M6R6"):
+        train(small, extend=True)
+
+
+def test_the_first_output_is_the_input(small):
+    model, _ = experiments.start(experiments.EXPERIMENTS["sr-M6R6"], None, recipe="short", seed=0)
+    x = torch.rand(1, 1, 8, 8)
+    torch.testing.assert_close(model.eval()(x), x)
+    paper, _ = experiments.start(experiments.EXPERIMENTS["sr-M6R6"], None, recipe="paper", seed=0)
+    assert not torch.allclose(paper.eval()(x), x)
+
+
+def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="train it with `memnet train sr-M6R6`"):
+        experiments.load("sr-M6R6")
+    assert experiments.stored_rows("sr-M6R6", "Set5", 3) is None
+    assert experiments.collect(["sr-M6R6"], ["Set5"]).empty
+
+
+def test_recipes_are_named(small):
+    with pytest.raises(ValueError, match="unknown recipe 'long': choose one of short, paper"):
+        train(small, recipe="long")
+    assert set(training.RECIPES) == {"short", "paper"}

@@ -1,0 +1,175 @@
+"""The rules of the house: imports point one way, pins agree, notebooks are small, clean and hold no logic."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+
+from memnet.paths import NOTEBOOKS, ROOT
+from memnet.reproduction import ITEMS
+
+ROOMS = (  # from the roof to the ground: a room imports only what is after it
+    *("cli", "reproduction", "plots", "tables", "experiments", "analysis", "evaluation", "training", "restoration"),
+    *("checkpoints", "datasets", "degradations", "model", "metrics", "images", "paper", "paths"),
+)
+HEAVY = ("jupyterlab", "papermill", "nbclient", "pooch", "matplotlib", "ipywidgets", "IPython")  # not for training
+LITERALS = {"str": str, "int": int, "float": float, "bool": bool}
+NOTEBOOK_FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def imported_rooms(source):
+    """Names of memnet's modules that a source imports, anywhere in it; __version__ is the package's own."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module == "memnet" or node.level):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("memnet."):
+            names.append(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names += [alias.name.split(".")[-1] for alias in node.names if alias.name.split(".")[0] == "memnet"]
+    return [name for name in names if name != "__version__"]
+
+
+def test_every_room_is_in_the_plan_of_the_house():
+    assert {path.stem for path in (ROOT / "memnet").glob("*.py")} == {*ROOMS, "__init__"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_downwards(room):
+    below = set(ROOMS[ROOMS.index(room) + 1 :])
+    upwards = set(imported_rooms((ROOT / "memnet" / f"{room}.py").read_text(encoding="utf-8"))) - below
+    assert not upwards, f"{room} imports {', '.join(upwards)}, which is not below it"
+
+
+def test_an_import_that_points_upwards_would_be_found():
+    source = (
+        "from memnet import metrics, __version__\ndef f():\n    import memnet.cli\n    from memnet.paths import ROOT\n"
+    )
+    assert set(imported_rooms(source)) == {"metrics", "cli", "paths"}
+
+
+def test_training_and_evaluation_need_neither_jupyter_nor_matplotlib():
+    code = f"import sys\nsys.modules.update(dict.fromkeys({HEAVY}))\nimport memnet.cli, memnet.experiments\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+SILENT = """import random, numpy as np, torch
+states = lambda: (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())
+before = states()
+import memnet, memnet.cli, memnet.reproduction, memnet.training
+assert states() == before
+"""
+
+
+def test_importing_memnet_seeds_and_prints_nothing():
+    done = subprocess.run([sys.executable, "-c", SILENT], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_conda_gets_the_versions_of_pyproject(project):
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = environment["dependencies"]
+    assert environment["channels"] == ["conda-forge"]
+    assert sorted(pip["pip"]) == sorted([*project["dependencies"], "-e ."])
+    assert "pip" in conda
+    python = next(name for name in conda if name.startswith("python="))
+    assert tuple(map(int, python.removeprefix("python=").split("."))) >= (3, 11)
+    assert not (ROOT / "binder").exists()  # Binder would read it in place of environment.yml
+
+
+def test_every_dependency_is_pinned_once(project):
+    every = project["dependencies"] + project["optional-dependencies"]["dev"]
+    names = [re.fullmatch(r"([a-z-]+)==\d+(\.\d+)+", line) for line in every]
+    assert all(names), every
+    assert len({name[1] for name in names}) == len(every)
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_the_commands_that_the_readme_names_are_there(project):
+    from memnet import __version__
+
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set()
+    for file in ("README.md", ".ci/run", "Makefile"):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        named |= set(re.findall(r"(?:^|`|echo \")make ([a-z]+)", text, re.MULTILINE))
+    assert {"reproduce", "test", "lab"} <= named <= targets
+    assert "$(VENV)/bin/python -m pip" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert project["version"] == __version__
+
+
+def test_the_citation_is_of_the_paper(project):
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = citation["preferred-citation"]
+    assert paper["title"] == "MemNet: A Persistent Memory Network for Image Restoration"
+    assert [author["family-names"] for author in paper["authors"]] == ["Tai", "Yang", "Liu", "Xu"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+def test_every_notebook_is_an_item_and_every_item_a_notebook():
+    assert [path.name for path in NOTEBOOK_FILES] == sorted(item.notebook for item in ITEMS.values())
+
+
+def code_of(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+notebooks = pytest.mark.parametrize("path", NOTEBOOK_FILES, ids=lambda path: path.stem)
+
+
+@notebooks
+def test_notebooks_are_committed_clean(path):
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert book.metadata.kernelspec.name == "python3"
+    assert book.cells[0].cell_type == "markdown"
+    assert book.cells[0].source.startswith("# ")
+    assert all(not cell.outputs and cell.execution_count is None for cell in code_of(path))
+
+
+@notebooks
+def test_notebooks_are_small(path):
+    cells = code_of(path)
+    assert len(cells) <= 12
+    assert {cell.id: n for cell in cells if (n := len(cell.source.splitlines())) > 15} == {}
+
+
+@notebooks
+def test_parameters_are_typed_literals_with_comments(path):
+    tagged = [cell for cell in code_of(path) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    found = {}
+    for line in tagged[0].source.splitlines():
+        (node,) = ast.parse(line).body
+        assert isinstance(node, ast.AnnAssign), f"{line!r} is not NAME: TYPE = LITERAL"
+        assert type(node.value) is ast.Constant or isinstance(node.value, ast.UnaryOp), line
+        assert type(ast.literal_eval(node.value)) is LITERALS[node.annotation.id], line
+        assert re.search(r"  # \S", line), f"{line!r} has no comment"
+        found[node.target.id] = ast.literal_eval(node.value)
+    assert {"images": "embedded", "output": "", "fresh": False}.items() <= found.items()
+
+
+def loops_over_images(source):
+    """Whether a source has a for statement whose iterable speaks of pictures."""
+    loops = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.For))
+    return any(re.search(r"pictures|images|planes", ast.unparse(loop.iter)) for loop in loops)
+
+
+@notebooks
+def test_notebooks_define_no_class_and_no_function_and_loop_over_no_images(path):
+    for cell in code_of(path):
+        kinds = {type(node) for node in ast.walk(ast.parse(cell.source))}
+        assert not kinds & {ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef}, cell.source
+        assert not loops_over_images(cell.source), cell.source
+    assert loops_over_images("for p in datasets.pictures('Set5'):\n    p")

@@ -1,0 +1,106 @@
+"""Reading, writing, colour spaces and borders."""
+
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.color import rgb2ycbcr
+
+from memnet import images
+
+
+def test_luma_is_bt601_studio_swing():
+    ends = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    np.testing.assert_array_equal(images.luma(ends)[0], [16, 235, 81, 145, 41])
+    picture = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(images.luma(picture), np.round(rgb2ycbcr(picture)[..., 0]))
+
+
+def test_gray_is_within_a_level_of_pillows(colour_picture):
+    ours = images.gray(colour_picture).astype(int)
+    pillow = np.asarray(Image.fromarray(colour_picture).convert("L")).astype(int)
+    assert np.abs(ours - pillow).max() <= 1
+    assert (ours == pillow).mean() > 0.99
+    np.testing.assert_array_equal(images.gray(np.full((2, 2, 3), 255, np.uint8)), 255)
+
+
+def test_a_gray_picture_is_its_own_luma_and_gray():
+    plane = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert images.luma(plane) is plane
+    assert images.gray(plane) is plane
+
+
+def test_colour_spaces_invert_each_other(colour_picture):
+    rgb = images.to_float(colour_picture)
+    np.testing.assert_allclose(images.ycbcr_to_rgb(images.rgb_to_ycbcr(rgb)), rgb, atol=1e-12)
+    np.testing.assert_allclose(images.rgb_to_ycbcr(rgb) * 255, rgb2ycbcr(colour_picture), atol=1e-9)
+
+
+@given(st.integers(0, 255))
+def test_bytes_and_floats_invert_each_other(value):
+    assert images.to_uint8(images.to_float(np.array([value], np.uint8)))[0] == value
+
+
+def test_floats_are_rounded_and_clipped():
+    np.testing.assert_array_equal(images.to_uint8(np.array([-1.0, 0.4 / 255, 0.6 / 255, 2.0])), [0, 0, 1, 255])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+def test_pictures_come_back_as_they_were(tmp_path, colour_picture, suffix):
+    for number, picture in enumerate((colour_picture, colour_picture[..., 0])):
+        path = tmp_path / f"{number}{suffix}"
+        images.write_picture(path, picture)
+        np.testing.assert_array_equal(images.read_picture(path), picture)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, colour_picture):
+    path = tmp_path / "a.png"
+    images.write_picture(path, colour_picture)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        images.write_picture(path, np.zeros((2, 2, 7), np.uint8))
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def bad_files(folder):
+    """Files that are no pictures, and what is said of them."""
+    picture = folder / "whole.png"
+    images.write_picture(picture, np.zeros((40, 40), np.uint8) + np.arange(40, dtype=np.uint8))
+    (folder / "truncated.png").write_bytes(picture.read_bytes()[:60])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("hello")
+    (folder / "folder.png").mkdir()
+    bomb = bytearray(picture.read_bytes())
+    bomb[16:24] = (100_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    (folder / "bomb.png").write_bytes(bytes(bomb))
+    return {
+        "missing.png": "no such file",
+        "truncated.png": "broken",
+        "empty.png": "empty",
+        "text.png": "no picture",
+        "folder.png": "folder",
+        "bomb.png": "more pixels",
+    }
+
+
+def test_bad_files_are_named_with_the_reason(tmp_path):
+    for name, reason in bad_files(tmp_path).items():
+        with pytest.raises(ValueError, match=reason) as error:
+            images.read_picture(tmp_path / name)
+        assert name in str(error.value)
+
+
+def test_borders():
+    plane = np.arange(30).reshape(5, 6)
+    np.testing.assert_array_equal(images.shave(plane, 2), plane[2:3, 2:4])
+    np.testing.assert_array_equal(images.crop_to_multiple(plane, 4), plane[:4, :4])
+    with pytest.raises(ValueError, match="nothing left"):
+        images.shave(plane, 3)
+    with pytest.raises(ValueError, match="smaller than the scale 7"):
+        images.crop_to_multiple(plane, 7)

@@ -1,0 +1,60 @@
+"""Every item of the paper, re-made from its notebook on the embedded set as `memnet reproduce` does it."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from memnet import datasets, evaluation, experiments, images, reproduction
+from memnet.paths import FIGURES
+from memnet.reproduction import ITEMS
+
+LARGEST = 1.5e6  # bytes of a picture that is committed
+
+pytestmark = pytest.mark.notebooks
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("figures")
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_item_is_made_and_agrees_with_the_committed_files(name, output, capfd):
+    committed = {path.name for path in (FIGURES / "embedded").glob("*")}
+    made = reproduction.reproduce([name], images="embedded", output=output)
+    line = next(line for line in capfd.readouterr().out.splitlines() if line.startswith(f"{name} "))
+    assert made, line
+    record = json.loads((output / "embedded" / f"{name}.json").read_text())
+    endings = {file.split(".")[0]: file for file in record["files"]}
+    assert set(ITEMS[name].writes) <= set(endings)
+    for file, digest in record["files"].items():
+        content = (output / "embedded" / file).read_bytes()
+        assert hashlib.sha256(content).hexdigest()[:16] == digest
+        assert file in committed, f"{file} is not committed in figures/embedded: run `memnet reproduce {name}`"
+        if file.endswith(".png"):
+            check_picture(output / "embedded" / file)
+    assert "agrees" in line or "no numbers" in line, line
+
+
+def check_picture(path):
+    """A picture has something on it, a white border, and a size that can be committed."""
+    plane = images.luma(images.read_picture(path))
+    white = plane.max()
+    assert plane.std() > 1
+    assert (plane[[0, -1]] == white).mean() > 0.9
+    assert path.stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("task", experiments.DEFAULT_RUNS)
+def test_committed_rows_are_what_the_committed_weights_give(task):
+    run = experiments.DEFAULT_RUNS[task]
+    level = evaluation.degradations.task(task).levels[0]
+    stored = experiments.stored_rows(run, "embedded", level)
+    assert stored is not None, f"no rows of {run}'s weights in data/results: run `memnet evaluate {run}`"
+    what = {"run": run, "task": task, "dataset": "embedded", "level": level, "progress": False}
+    row = evaluation.evaluate(experiments.load(run), [datasets.pictures("embedded")[0]], **what)
+    columns = ["psnr", "ssim", "input_psnr", "input_ssim"]
+    assert np.allclose(row[columns], stored[columns].iloc[:1], atol=0.002)
+    assert row.image.item() == stored.image.iloc[0]

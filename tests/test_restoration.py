@@ -1,0 +1,194 @@
+"""Networks at work on planes, colour pictures and files."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from memnet import degradations, images, restoration
+from memnet.model import Config, build
+
+TINY = Config(1, 2, channels=4)
+
+
+@pytest.fixture
+def model():
+    """A tiny network that changes its input, with statistics that differ from their initial values."""
+    torch.manual_seed(0)
+    network = build(TINY)
+    with torch.no_grad():
+        network.reconnet.conv.weight.mul_(0.05)
+        network(torch.rand(2, 1, 16, 16))
+    return network.eval()
+
+
+@pytest.fixture
+def identity():
+    """A network whose output is its input."""
+    network = build(TINY)
+    torch.nn.init.zeros_(network.reconnet.conv.weight)
+    return network.eval()
+
+
+def test_predictions_come_as_planes(model):
+    plane = np.random.default_rng(0).random((9, 13))
+    y, y_m = restoration.predict(model, plane)
+    assert y.shape == plane.shape
+    assert y.dtype == np.float64
+    assert len(y_m) == 1
+    assert np.abs(y - plane).max() > 1e-3
+
+
+@pytest.mark.parametrize("tile", [5, 16, 64])
+def test_tiles_give_what_the_whole_picture_gives(model, tile):
+    plane = np.random.default_rng(0).random((41, 37))
+    whole = restoration.restore_plane(model, plane)
+    shares = []
+    tiled = restoration.restore_plane(model, plane, tile=tile, progress=shares.append)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+
+
+def test_the_reach_is_what_the_tiles_need():
+    model = build(TINY).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.abs_()  # nothing is lost in a ReLU
+    plane = np.zeros((1, 4 * TINY.reach))
+    changed = plane.copy()
+    changed[0, 0] = 1
+    difference = np.abs(restoration.predict(model, plane)[0] - restoration.predict(model, changed)[0])[0]
+    assert difference[TINY.reach] > 0
+    assert not difference[TINY.reach + 1 :].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (3, 2)])
+def test_any_size(identity, shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    np.testing.assert_array_equal(restoration.restore(picture, task="denoising", model=identity), picture)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_type_and_range_are_kept(identity, colour_picture, dtype):
+    picture = colour_picture if dtype == np.uint8 else (colour_picture / 255).astype(dtype)
+    for image in (picture, picture[..., 1]):
+        restored = restoration.restore(image, task="jpeg", model=identity)
+        assert restored.dtype == dtype
+        np.testing.assert_allclose(restored, image, atol=1e-6)
+
+
+def test_colour_is_kept_and_luma_restored(model, colour_picture):
+    rgb = colour_picture / 255
+    restored = images.rgb_to_ycbcr(restoration.restore(rgb, task="denoising", model=model))
+    before = images.rgb_to_ycbcr(rgb)
+    np.testing.assert_allclose(restored[..., 1:].mean(), before[..., 1:].mean(), atol=0.01)
+    expected = restoration.restore_plane(model, before[..., 0])
+    assert np.abs(restored[..., 0] - expected).mean() < 0.01
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_super_resolution_enlarges(identity, colour_picture, scale):
+    large = restoration.restore(colour_picture, task="super-resolution", scale=scale, model=identity)
+    assert large.shape == (40 * scale, 30 * scale, 3)
+    gray = restoration.restore(colour_picture[..., 0] / 255, task="super-resolution", scale=scale, model=identity)
+    expected = degradations.imresize(colour_picture[..., 0] / 255, scale)
+    np.testing.assert_allclose(gray, expected.clip(0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((4, 4, 4), np.uint8), r"\(H, W\) or \(H, W, 3\)"),
+        (np.zeros((0, 4), np.uint8), "at least one pixel"),
+        (np.zeros((4, 4), np.int32), "got int32"),
+        (np.full((4, 4), np.nan), "not finite"),
+        (np.full((4, 4), 200.0), r"lies in \[0, 1\]"),
+    ],
+)
+def test_what_is_no_picture_is_refused(identity, image, words):
+    with pytest.raises(ValueError, match=words):
+        restoration.restore(image, task="denoising", model=identity)
+
+
+def test_scales_are_checked(identity):
+    plane = np.zeros((4, 4))
+    for scale in (None, 5):
+        with pytest.raises(ValueError, match="scale of 2, 3, 4"):
+            restoration.restore(plane, task="super-resolution", scale=scale, model=identity)
+    with pytest.raises(ValueError, match="takes no scale"):
+        restoration.restore(plane, task="jpeg", scale=2, model=identity)
+    with pytest.raises(ValueError, match="unknown task"):
+        restoration.restore(plane, task="haze", model=identity)
+
+
+def restored_file(source, identity, **options):
+    target = source.parent / "out" / f"{source.stem}.png"
+    target.parent.mkdir(exist_ok=True)
+    photograph = restoration.restore_file(source, target, task="denoising", model=identity, **options)
+    with Image.open(target) as picture:
+        picture.load()
+    return photograph, picture
+
+
+def test_alpha_and_colour_profile_are_kept(tmp_path, identity, colour_picture):
+    alpha = np.arange(40 * 30, dtype=np.uint32).reshape(40, 30).astype(np.uint8)
+    path = tmp_path / "name with späces.png"
+    Image.fromarray(np.dstack([colour_picture, alpha])).save(path, icc_profile=b"profile")
+    _, picture = restored_file(path, identity)
+    assert picture.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(picture)[..., 3], alpha)
+    assert picture.info["icc_profile"] == b"profile"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LA", "I;16"])
+def test_every_common_mode_is_read(tmp_path, identity, colour_picture, mode):
+    if mode == "I;16":
+        picture = Image.fromarray(colour_picture[..., 0].astype(np.uint16) * 257)
+    else:
+        picture = Image.fromarray(colour_picture).convert(mode)
+    path = tmp_path / f"picture.{'tif' if mode in ('CMYK', 'I;16') else 'png'}"
+    picture.save(path)
+    photograph, restored = restored_file(path, identity)
+    assert restored.size == (30, 40)
+    assert restored.mode == ("L" if mode in ("1", "L", "I;16") else "RGBA" if mode == "LA" else "RGB")
+    assert ("written with 8 bits" in photograph.remarks) == (mode == "I;16")
+    if mode == "I;16":
+        np.testing.assert_array_equal(np.asarray(restored), colour_picture[..., 0])
+
+
+def test_orientation_is_applied(tmp_path, identity, colour_picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(colour_picture).save(tmp_path / "a.png", exif=exif)
+    _, picture = restored_file(tmp_path / "a.png", identity)
+    assert picture.size == (40, 30)
+    np.testing.assert_array_equal(np.asarray(picture), np.rot90(colour_picture, -1))
+
+
+def test_first_frame_of_several_is_said(tmp_path, identity, colour_picture):
+    frames = [Image.fromarray(colour_picture[::step]).resize((30, 40)) for step in (1, -1)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    photograph, _ = restored_file(tmp_path / "a.gif", identity)
+    assert photograph.remarks == ("first frame of several",)
+
+
+def test_nan_in_a_float_tiff_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: .*not finite"):
+        restoration.read_photograph(tmp_path / "a.tif")
+
+
+def test_nothing_is_replaced_unless_asked(tmp_path, identity, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    restored_file(tmp_path / "a.png", identity)
+    with pytest.raises(ValueError, match="is there already: give --overwrite"):
+        restored_file(tmp_path / "a.png", identity)
+    restored_file(tmp_path / "a.png", identity, overwrite=True)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, identity, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    target = tmp_path / "none" / "a.png"
+    with pytest.raises(ValueError, match="cannot be written"):
+        restoration.restore_file(tmp_path / "a.png", target, task="jpeg", model=identity)
