@@ -17,15 +17,15 @@ from memnet.paths import MANIFEST, images_root
 
 EMBEDDED_SIZE = 240  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
 EMBEDDED = {
-    # scikit-image's name: (upper left corner of the crop, licence as scikit-image states it)
+    # scikit-image's name: (upper left corner of the crop, licence as scikit-image's documentation states it)
     "astronaut": ((0, 80), "public domain (NASA)"),
-    "brick": ((100, 100), "CC0"),
-    "camera": ((30, 90), "CC0"),
-    "chelsea": ((0, 90), "CC0"),
-    "coffee": ((60, 150), "CC0"),
-    "coins": ((0, 0), "public domain (Brooklyn Museum, no known restrictions)"),
-    "motorcycle": ((120, 250), "CC0 (Middlebury stereo, photograph by scikit-image's contributors)"),
-    "rocket": ((60, 200), "CC0 (SpaceX)"),
+    "brick": ((100, 100), "CC0 (CC0Textures)"),
+    "camera": ((30, 90), "CC0 by the photographer, Lav Varshney"),
+    "chelsea": ((0, 90), "CC0 by the photographer, Stefan van der Walt"),
+    "coffee": ((60, 150), "CC0 by the photographer, Rachel Michetti"),
+    "coins": ((0, 0), "no known copyright restrictions (Brooklyn Museum)"),
+    "gravel": ((100, 100), "CC0 (CC0Textures)"),
+    "rocket": ((60, 200), "public domain (SpaceX)"),
 }
 
 
@@ -197,8 +197,7 @@ def embedded_colour() -> tuple[tuple[str, np.ndarray, str], ...]:
 
     found = []
     for name, ((top, left), licence) in EMBEDDED.items():
-        file = {"camera": "camera.png", "rocket": "rocket.jpg", "motorcycle": "motorcycle_left.png"}
-        path = Path(skimage.data.__file__).parent / file.get(name, f"{name}.png")
+        path = Path(skimage.data.__file__).parent / (f"{name}.jpg" if name == "rocket" else f"{name}.png")
         image = images.read_picture(path)
         found.append((name, image[top : top + EMBEDDED_SIZE, left : left + EMBEDDED_SIZE], licence))
     return tuple(found)

@@ -64,11 +64,11 @@ DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6", "jpeg": "jpeg-M6R6
 EXAMPLES = {  # (data set, picture, level) of the qualitative figures: the paper's, and ours of the embedded set
     "denoising": {
         "benchmark": (("S14", "10", 30), ("BSD200", "206062", 70)),
-        "embedded": (("embedded", "camera", 30), ("embedded", "motorcycle", 70)),
+        "embedded": (("embedded", "camera", 30), ("embedded", "chelsea", 70)),
     },
     SR: {
         "benchmark": (("BSD100", "108005", 3), ("Urban100", "img_002", 4)),
-        "embedded": (("embedded", "motorcycle", 3), ("embedded", "coins", 4)),
+        "embedded": (("embedded", "chelsea", 3), ("embedded", "coins", 4)),
     },
     "jpeg": {
         "benchmark": (("Classic5", "barbara", 10), ("LIVE1", "lighthouse2", 10)),
