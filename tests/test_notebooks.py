@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from memnet import datasets, evaluation, experiments, images, reproduction
+from memnet import evaluation, experiments, images, reproduction
 from memnet.paths import FIGURES
 from memnet.reproduction import ITEMS
 
@@ -47,14 +47,22 @@ def check_picture(path):
     assert path.stat().st_size < LARGEST
 
 
-@pytest.mark.parametrize("task", experiments.DEFAULT_RUNS)
-def test_committed_rows_are_what_the_committed_weights_give(task):
-    run = experiments.DEFAULT_RUNS[task]
-    level = evaluation.degradations.task(task).levels[0]
-    stored = experiments.stored_rows(run, "embedded", level)
-    assert stored is not None, f"no rows of {run}'s weights in data/results: run `memnet evaluate {run}`"
-    what = {"run": run, "task": task, "dataset": "embedded", "level": level, "progress": False}
-    row = evaluation.evaluate(experiments.load(run), [datasets.pictures("embedded")[0]], **what)
+SMALL = [
+    ("denoising", "S14", 30, "1"),
+    ("super-resolution", "Set5", 3, "butterfly_GT"),
+    ("jpeg", "Classic5", 10, "lena"),
+]
+
+
+@pytest.mark.parametrize(("task", "dataset", "level", "name"), SMALL)
+def test_committed_rows_are_what_the_committed_weights_give(benchmark_set, task, dataset, level, name):
+    pictures, run = benchmark_set(dataset), experiments.DEFAULT_RUNS[task]
+    stored = experiments.stored_rows(run, dataset, level)
+    assert stored is not None, (
+        f"no rows of {run}'s weights in data/results: `memnet evaluate {run} --dataset {dataset}`"
+    )
+    picture = pictures[pictures.names.index(name)]
+    what = {"run": run, "task": task, "dataset": dataset, "level": level, "progress": False}
+    row = evaluation.evaluate(experiments.load(run), [picture], **what)
     columns = ["psnr", "ssim", "input_psnr", "input_ssim"]
-    assert np.allclose(row[columns], stored[columns].iloc[:1], atol=0.002)
-    assert row.image.item() == stored.image.iloc[0]
+    assert np.allclose(row[columns], stored.loc[stored.image == name, columns], atol=0.002)
