@@ -22,7 +22,7 @@ app = typer.Typer(
 
 Exit codes: 0 all is done, 1 some pictures or items failed and the others are done, 2 nothing could be done.""",
 )
-data = typer.Typer(no_args_is_help=True, help="The benchmark pictures: list, check and fetch them.")
+data = typer.Typer(no_args_is_help=True, help="The benchmark pictures: list, check, fetch and pack them.")
 app.add_typer(data, name="data")
 
 Task = Annotated[str, typer.Option(help="denoising, super-resolution or jpeg.")]
@@ -301,6 +301,23 @@ def data_fetch(
 
     number = datasets.fetch(sets or (), jobs=jobs)
     typer.echo(f"{number} pictures fetched, all data sets asked for are complete")
+
+
+@data.command("pack")
+@says_errors
+def data_pack(
+    output: Annotated[Path, typer.Option(help="The file to write.")],
+    sets: Sets = None,
+) -> None:
+    """Put data sets into one file for another machine, where MEMNET_DATA names it.
+
+    `memnet data pack T91 BSDS500/train BSD100 Set5 S14 Classic5 --output pack.zip`
+    """
+    from memnet import datasets
+
+    make_folder(output.parent)
+    size = datasets.pack(output, sets or ())
+    typer.echo(f"{output}: {size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":

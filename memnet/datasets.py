@@ -2,7 +2,10 @@
 
 import csv
 import hashlib
+import io
+import os
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from memnet import degradations, images
@@ -226,6 +230,38 @@ def check(names: Sequence[str] = ()) -> list[dict]:
     return states
 
 
+def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int:
+    """Put the pictures of these data sets (all by default) into one file that MEMNET_DATA may name; its bytes.
+
+    For machines that get few and small files: JPEG originals as they are, of the others the plane that their protocol
+    uses, as PNG. Raises ValueError when pictures are missing or the file cannot be written.
+    """
+    chosen = {source(name).folder: name for name in names or DATASETS}
+    for name in chosen.values():
+        pictures(name)  # says what is missing
+    rows = [(row, name) for folder_name, name in chosen.items() for row in entries(folder_name)]
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(partial, "w") as archive:
+            for row, name in tqdm(rows, unit="picture", desc="packing", disable=not progress):
+                archive.writestr(row["path"], small_bytes(images_root() / row["path"], source(name)))
+        partial.replace(file)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return file.stat().st_size
+
+
+def small_bytes(path: Path, what: Source) -> bytes:
+    """A picture's file if it is a JPEG, otherwise the plane that its protocol uses, as PNG."""
+    if path.suffix == ".jpg":
+        return path.read_bytes()
+    content = io.BytesIO()
+    Image.fromarray(what.plane(images.read_picture(path))).save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
 def fetch(names: Sequence[str] = (), *, jobs: int = 8, progress: bool = True) -> int:
     """Download the missing files of these data sets (all by default) into the pictures' folder; how many came.
 
@@ -233,6 +269,8 @@ def fetch(names: Sequence[str] = (), *, jobs: int = 8, progress: bool = True) ->
     was. Raises ValueError, with the first reason and what to do, when some did not come.
     """
     root = images_root()
+    if not isinstance(root, Path):
+        raise ValueError(f"{root} is a pack of pictures: let MEMNET_DATA name a folder to fetch into")
     rows = [row for name in folders(names) for row in entries(name) if not (root / row["path"]).exists()]
     given_up, failures = threading.Event(), []
 

@@ -1,5 +1,6 @@
 """Pictures as arrays (H, W) or (H, W, 3): reading, writing, colour spaces as MATLAB has them, borders."""
 
+import io
 import os
 import tempfile
 import warnings
@@ -25,17 +26,18 @@ def read_picture(path: Path) -> np.ndarray:
 
 def open_picture(path: Path) -> Image.Image:
     """A Pillow image with its pixels loaded, the number of frames in its info; ValueError, naming file and reason."""
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     if not path.exists():
         raise ValueError(f"{path}: there is no such file")
     if path.is_dir():
         raise ValueError(f"{path}: this is a folder, not a picture")
-    if path.stat().st_size == 0:
+    content = read_bytes(path)
+    if not content:
         raise ValueError(f"{path}: the file is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            with Image.open(io.BytesIO(content)) as picture:
                 frames = getattr(picture, "n_frames", 1)
                 picture.load()
                 loaded = picture.copy()
@@ -47,6 +49,14 @@ def open_picture(path: Path) -> Image.Image:
         raise ValueError(f"{path}: the picture is broken ({error})") from error
     loaded.info["frames"] = frames
     return loaded
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; ValueError with its name and the reason when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: the file cannot be read ({error.strerror})") from error
 
 
 def write_picture(path: Path, image: np.ndarray, **options) -> None:

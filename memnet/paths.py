@@ -1,6 +1,7 @@
 """Where things lie: the folders of the repository and of the pictures."""
 
 import os
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,6 +14,11 @@ WEIGHTS = DATA / "weights"
 RESULTS = DATA / "results"
 
 
-def images_root() -> Path:
-    """The folder where benchmark pictures are looked for: MEMNET_DATA, or data/images."""
-    return Path(os.environ.get("MEMNET_DATA") or DATA / "images")
+def images_root() -> Path | zipfile.Path:
+    """Where benchmark pictures are: MEMNET_DATA (a folder, or a file of `memnet data pack`), or else data/images."""
+    root = Path(os.environ.get("MEMNET_DATA") or DATA / "images")
+    if not root.is_file():
+        return root
+    if not zipfile.is_zipfile(root):
+        raise ValueError(f"MEMNET_DATA names {root}, which is neither a folder nor a file of `memnet data pack`")
+    return zipfile.Path(root)

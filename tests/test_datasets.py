@@ -122,6 +122,32 @@ def test_offline_is_said_in_one_sentence(library, monkeypatch):
         datasets.fetch(["Set5"], progress=False)
 
 
+def test_a_pack_gives_the_same_planes(library, tmp_path, monkeypatch, colour_picture):
+    datasets.fetch(["Set5"], progress=False)
+    images.write_picture(library["root"] / "Set5" / "b_GT.bmp", colour_picture)
+    planes = [picture.plane for picture in datasets.pictures("Set5")]
+    pack = tmp_path / "pack.zip"
+    assert datasets.pack(pack, ["Set5"], progress=False) == pack.stat().st_size
+    monkeypatch.setenv("MEMNET_DATA", str(pack))
+    assert datasets.available("Set5")
+    for packed, plane in zip(datasets.pictures("Set5"), planes, strict=True):
+        np.testing.assert_array_equal(packed.plane, plane)
+    with pytest.raises(ValueError, match="is a pack of pictures"):
+        datasets.fetch(["Set5"], progress=False)
+
+
+def test_packs_that_cannot_be(library, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="missing pictures"):
+        datasets.pack(tmp_path / "pack.zip", ["Set5"], progress=False)
+    datasets.fetch(["Set5"], progress=False)
+    with pytest.raises(ValueError, match="cannot be written"):
+        datasets.pack(tmp_path / "none" / "pack.zip", ["Set5"], progress=False)
+    (tmp_path / "text").write_text("hello")
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path / "text"))
+    with pytest.raises(ValueError, match="neither a folder nor"):
+        datasets.pictures("Set5")
+
+
 def test_a_folder_of_ones_own(tmp_path, colour_picture):
     images.write_picture(tmp_path / "b.png", colour_picture)
     images.write_picture(tmp_path / "a.png", colour_picture[..., 0])
