@@ -72,24 +72,25 @@ def restore(
 
     scale = level if task == "super-resolution" else None
     restoration.check_scale(task, scale)
-    files = restoration.expand(pictures)
+    files, wrong = restoration.expand(pictures)
     model = experiments.load(run_for(task, run))
     make_folder(output)
-    failed = 0
+    for sentence in wrong:
+        typer.echo(f"memnet: {sentence}", err=True)
+    failed = len(wrong)
     for number, file in enumerate(files, start=1):
         target = restoration.target_for(file, output, task=task, scale=scale)
         where = f"[{number}/{len(files)}] {file}"
         try:
-            show = progress_of(where)
-            how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite, "progress": show}
-            photograph = restoration.restore_file(file, target, **how)
+            how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite}
+            photograph = restoration.restore_file(file, target, **how, progress=progress_of(where))
             remarks = "".join(f" ({remark})" for remark in photograph.remarks)
             typer.echo(f"{where} -> {target}{remarks}")
         except (ValueError, MemoryError) as error:
             failed += 1
             typer.echo(f"memnet: {error}", err=True)
     if failed:
-        typer.echo(f"memnet: {failed} of {len(files)} pictures failed", err=True)
+        typer.echo(f"memnet: {failed} of {len(files) + len(wrong)} failed", err=True)
         raise typer.Exit(SOME_FAILED)
 
 

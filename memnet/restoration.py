@@ -1,6 +1,6 @@
 """Trained networks at work on pictures: planes, colour pictures, files and folders of files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from PIL import ImageOps
 from torch import nn
 
 from memnet import degradations, images
+from memnet.datasets import picture_files
 
 WHOLE_PIXELS = 640 * 640  # larger pictures are restored in tiles, so that memory does not grow with the picture
 TILE = 384  # edge of what a tile contributes
@@ -110,7 +111,7 @@ def check_scale(task: str, scale: int | None) -> None:
     levels = degradations.task(task).levels
     if task == "super-resolution":
         if scale not in levels:
-            raise ValueError(f"super-resolution needs a scale of {', '.join(map(str, levels))}, got {scale}")
+            raise ValueError(f"super-resolution needs a scale of {', '.join(map(str, levels))} (--level), got {scale}")
     elif scale is not None:
         raise ValueError(f"{task} takes no scale: one network serves all its levels")
 
@@ -188,8 +189,12 @@ def restore_file(
     return photograph
 
 
-def expand(sources: list[Path]) -> list[Path]:
-    """The picture files among `sources`: files as they are, folders as the pictures in them."""
-    from memnet.datasets import picture_files
-
-    return [file for source in sources for file in (picture_files(source) if source.is_dir() else [source])]
+def expand(sources: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """The picture files among `sources` (files as they are, folders as the pictures in them), and what is wrong."""
+    files, wrong = [], []
+    for source in sources:
+        try:
+            files += picture_files(source) if source.is_dir() else [source]
+        except ValueError as error:
+            wrong.append(str(error))
+    return files, wrong

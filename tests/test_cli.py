@@ -63,7 +63,7 @@ def test_bad_files_get_a_line_each_and_the_others_go_on(tiny_runs, tmp_path, col
     assert result.exit_code == cli.SOME_FAILED
     lines = result.stderr.strip().splitlines()
     assert [path.name in line for path, line in zip(bad, lines, strict=False)] == [True] * 4
-    assert lines[-1] == "memnet: 4 of 5 pictures failed"
+    assert lines[-1] == "memnet: 4 of 5 failed"
     assert [p.name for p in output.iterdir()] == ["good-deblocked.png"]
 
 
@@ -92,7 +92,8 @@ def test_wrong_use_of_restore_does_nothing(tiny_runs, tmp_path, colour_picture):
 
 def test_an_empty_folder_is_said(tiny_runs, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(memnet("restore", tmp_path / "empty", "--task", "jpeg", "--output", tmp_path / "o"), "holds no picture")
+    result = memnet("restore", tmp_path / "empty", "--task", "jpeg", "--output", tmp_path / "o")
+    refused(result, "holds no picture", "1 of 1 failed", code=cli.SOME_FAILED)
 
 
 def test_evaluate_a_folder(tiny_runs, tmp_path):
