@@ -182,6 +182,9 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights and of the patches.")] = 0,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16; the processor's best if left out.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for weights, log and state; data/weights.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with a schedule that was stopped.")] = False,
     extend: Annotated[bool, typer.Option(help="Train finished weights for another cycle.")] = False,
@@ -198,7 +201,7 @@ def train(
     from memnet import experiments
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-    mode = {"output": output, "resume": resume, "extend": extend, "overwrite": overwrite}
+    mode = {"precision": precision, "output": output, "resume": resume, "extend": extend, "overwrite": overwrite}
     path = experiments.train(run, **budget, **mode)
     typer.echo(f"weights: {path}")
 

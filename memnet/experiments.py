@@ -196,6 +196,7 @@ def train(
     batch: int | None = None,
     patch: int | None = None,
     seed: int = 0,
+    precision: str | None = None,
     output: Path | None = None,
     resume: bool = False,
     extend: bool = False,
@@ -206,7 +207,7 @@ def train(
     """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
 
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
-    schedule; `extend` starts another cycle from finished weights. In `output` (data/weights unless given) lie
+    schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given. In `output` (data/weights unless given) lie
     afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume from).
     """
     what = experiment(run)
@@ -221,7 +222,8 @@ def train(
         plan = training.Plan(**meta["plan"])
     else:
         fixed = training.RECIPES[recipe]
-        plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, seed)
+        precision = precision or training.native_precision(device)
+        plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, seed, precision)
     stride = training.RECIPES[plan.recipe].stride
     patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
     if meta is None and steps is None:
@@ -265,7 +267,7 @@ def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> 
 def planned(model: nn.Module, patches: training.Patches, plan: training.Plan, minutes: float) -> training.Plan:
     """The plan with as many steps as end within `minutes`, a tenth of it kept for looking and for the last choice."""
     seconds = training.seconds_per_step(model, patches, plan)
-    return training.Plan(plan.recipe, int(0.9 * 60 * minutes / seconds), plan.batch, plan.patch, plan.seed)
+    return replace(plan, steps=int(0.9 * 60 * minutes / seconds))
 
 
 def finish(what: Experiment, trainer: training.Trainer, held_back: training.HeldBack, path: Path) -> Path:

@@ -411,6 +411,7 @@ def weights_readme() -> str:
         for number, cycle in enumerate(experiments.load(run).history["cycles"], start=1):
             batch = f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"
             facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"], "batch": batch}
+            facts["precision"] = cycle.get("precision", "float32")
             facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
             facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
             rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})

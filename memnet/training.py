@@ -46,6 +46,7 @@ RECIPES = {
     "short": Recipe("AdamW", 2e-3, 1e-4, clip=0.1, batch=64, patch=31, stride=1, zero_reconstruction=True),
     "paper": Recipe("SGD", 0.1, 1e-4, clip=0.01, batch=64, patch=31, stride=21, zero_reconstruction=False),
 }
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PAPER_EPOCH = 26917  # batches of 64 in the paper's 1,722,688 patches (section 5.1)
 
 
@@ -58,10 +59,13 @@ class Plan:
     batch: int
     patch: int
     seed: int = 0
+    precision: str = "float32"  # of the convolutions; statistics, loss and weights are float32
 
     def __post_init__(self):
         if self.recipe not in RECIPES:
             raise ValueError(f"unknown recipe {self.recipe!r}: choose one of {', '.join(RECIPES)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
         if min(self.batch, self.patch) < 1:
             raise ValueError(f"batch and patch are at least 1, got {self.batch} and {self.patch}")
         if self.steps < 10:
@@ -229,8 +233,7 @@ class Trainer:
         rate = self.plan.rate(self.step_number)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
-        on_gpu = self.patches.device.type == "cuda"
-        with torch.autocast(self.patches.device.type, torch.bfloat16, enabled=on_gpu):
+        with torch.autocast(self.patches.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
             loss = supervised_loss(self.model, x.contiguous(memory_format=torch.channels_last), clean)
         self.optimiser.zero_grad()
         loss.backward()
@@ -283,7 +286,7 @@ class Trainer:
 
     def load_state(self, tensors: dict[str, Tensor], meta: dict) -> None:
         """Go on from `state()`; ValueError when it belongs to another network or another plan."""
-        if meta["plan"] != asdict(self.plan):
+        if Plan(**meta["plan"]) != self.plan:
             raise ValueError(f"this training state was made with {meta['plan']}, not {asdict(self.plan)}")
         part = {name: {} for name in ("model", "average")}
         slots = {}
@@ -335,6 +338,13 @@ def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module,
     gains = {name: held_back.gain(model) for name, model in candidates.items()}
     best = max(gains, key=gains.get)
     return best, candidates[best], gains
+
+
+def native_precision(device: torch.device | str) -> str:
+    """bfloat16 where the processor multiplies it faster than float32, else float32."""
+    if torch.device(device).type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
 
 
 def seconds_per_step(model: nn.Module, patches: Patches, plan: Plan, *, steps: int = 4) -> float:
