@@ -136,6 +136,9 @@ def evaluate(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first pictures of a data set.", min=1)] = None,
+    tile: Annotated[
+        str | None, typer.Option(help="Restore in tiles: 'paper', or the edge of exact ones. Such rows are not kept.")
+    ] = None,
     fresh: Annotated[bool, typer.Option(help="Measure anew what is stored in data/results.")] = False,
 ) -> None:
     """Measure PSNR and SSIM of a run, on a data set (rows are kept in data/results) or on a folder of pictures.
@@ -146,15 +149,19 @@ def evaluate(
     """
     import pandas as pd
 
-    from memnet import degradations, evaluation, experiments
+    from memnet import datasets, degradations, evaluation, experiments
 
     if (images is None) == (dataset is None):
         raise ValueError("give --images FOLDER or --dataset NAME, one of them")
     task = degradations.task(experiments.experiment(run).task)
     levels = task.levels if level is None else (check_level(task, level),)
+    how = {"run": run, "task": task.name, "tile": check_tile(tile)}
     if images is not None:
         model = experiments.load(run)
-        tables = [evaluation.folder_rows(model, images, run=run, task=task.name, level=one) for one in levels]
+        tables = [evaluation.folder_rows(model, images, level=one, **how) for one in levels]
+    elif tile is not None:
+        model, pictures = experiments.load(run), datasets.pictures(dataset)[:limit]
+        tables = [evaluation.evaluate(model, pictures, dataset=dataset, level=one, **how) for one in levels]
     else:
         tables = [experiments.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]
     rows = pd.concat(tables, ignore_index=True)[evaluation.COLUMNS]
@@ -162,6 +169,15 @@ def evaluate(
         make_folder(csv.parent)
         rows.to_csv(csv, index=False, float_format="%.6f")
     typer.echo(evaluation.summary(rows).round(4).to_string(index=False))
+
+
+def check_tile(tile: str | None) -> int | str | None:
+    """The tile of `restoration.restore_plane` that was asked for."""
+    if tile is None or tile == "paper":
+        return tile
+    if not tile.isdigit() or int(tile) < 1:
+        raise ValueError(f"a tile is 'paper' or a number of pixels, got {tile!r}")
+    return int(tile)
 
 
 def check_level(task, level: int) -> int:

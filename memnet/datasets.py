@@ -92,7 +92,10 @@ class Pictures(Sequence):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int | slice) -> "Picture | Pictures":
+        if isinstance(index, slice):
+            chosen = range(len(self))[index]
+            return Pictures([self.names[i] for i in chosen], lambda i: self.read(chosen[i]))
         return Picture(self.names[index], self.read(range(len(self))[index]))
 
 
@@ -138,9 +141,16 @@ def pictures(name: str) -> Pictures:
     Denoising sets are gray (BSD200 halved first), the others luma. Raises ValueError, with what is missing and where
     it may be put, when they are not on disk.
     """
+    plane = images.luma if name == "embedded" else source(name).plane
+    originals_of = originals(name)
+    return Pictures(originals_of.names, lambda i: plane(originals_of.read(i)))
+
+
+def originals(name: str) -> Pictures:
+    """The pictures of a data set as their files have them, uint8 (H, W) or (H, W, 3); ValueError as `pictures`."""
     if name == "embedded":
-        planes = [(title, images.luma(image)) for title, image, _ in embedded_colour()]
-        return Pictures([title for title, _ in planes], lambda i: planes[i][1])
+        crops = embedded_colour()
+        return Pictures([title for title, _, _ in crops], lambda i: crops[i][1])
     what = source(name)
     absent = missing(name)
     if absent:
@@ -149,7 +159,7 @@ def pictures(name: str) -> Pictures:
             f"{what.folder}`, or put a copy there, or name the folder that holds {what.folder} in MEMNET_DATA"
         )
     paths = [images_root() / row["path"] for row in entries(what.folder)]
-    return Pictures([path.stem for path in paths], lambda i: what.plane(images.read_picture(paths[i])))
+    return Pictures([path.stem for path in paths], lambda i: images.read_picture(paths[i]))
 
 
 def digest(name: str) -> str:

@@ -40,22 +40,23 @@ def task(name: str) -> Task:
     return TASKS[name]
 
 
-def imresize(image: np.ndarray, scale: float) -> np.ndarray:
+def imresize(image: np.ndarray, scale: float, *, antialias: bool = True) -> np.ndarray:
     """MATLAB's imresize (bicubic, a = -0.5, antialiased when it shrinks, symmetric borders) of a plane, float64.
 
     (H, W) becomes (ceil(scale H), ceil(scale W)). Raises ValueError unless there is a plane and scale > 0.
+    `antialias=False` is MATLAB's option of that name, which no published protocol uses.
     """
     if image.ndim != 2 or 0 in image.shape or not scale > 0:
         raise ValueError(f"imresize takes a plane (H, W) and a scale above 0, got {image.shape} and {scale}")
-    rows, columns = (resampling_matrix(size, scale) for size in image.shape)
+    rows, columns = (resampling_matrix(size, scale, antialias) for size in image.shape)
     return rows @ np.asarray(image, float) @ columns.T
 
 
 @lru_cache(maxsize=64)
-def resampling_matrix(size: int, scale: float) -> np.ndarray:
+def resampling_matrix(size: int, scale: float, antialias: bool = True) -> np.ndarray:
     """What each of ceil(scale size) new pixels takes from each of `size` old ones: rows that sum to 1."""
     new_size = math.ceil(round(size * scale, 9))
-    stretch = min(scale, 1.0)  # shrinking widens the kernel: antialiasing
+    stretch = min(scale, 1.0) if antialias else 1.0  # shrinking widens the kernel: antialiasing
     width = 4 / stretch
     centre = (np.arange(new_size) + 0.5) / scale - 0.5
     taps = np.floor(centre - width / 2).astype(int)[:, None] + np.arange(math.ceil(width) + 2)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from memnet import datasets, degradations, restoration
+from memnet import datasets, degradations, images, restoration
 from memnet.datasets import Picture
 from memnet.paths import RESULTS
 
@@ -23,11 +23,19 @@ PROTOCOL = 1  # raised whenever the same weights and pictures would give other n
 KEY = ("weights", "images", "protocol", "seed")
 
 
-def evaluate_picture(model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0) -> dict:
-    """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds."""
+def evaluate_picture(
+    model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0, tile: int | str | None = None
+) -> dict:
+    """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds.
+
+    In tiles (`tile` as in `restoration.restore_plane`) there are no intermediate predictions.
+    """
     reference, degraded = degradations.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
     begin = time.perf_counter()
-    y, y_m = restoration.predict(model, degraded)
+    if tile is None:
+        y, y_m = restoration.predict(model, degraded)
+    else:
+        y, y_m = restoration.restore_plane(model, degraded, tile=tile), []
     seconds = time.perf_counter() - begin
     psnr, ssim = degradations.score(reference, y, task=task, level=level)
     input_psnr, input_ssim = degradations.score(reference, degraded, task=task, level=level)
@@ -56,15 +64,18 @@ def evaluate(
     dataset: str,
     level: int,
     seed: int = 0,
+    tile: int | str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
 
-    PSNR in dB, float32 network, protocol of `degradations.score`; noise is seeded by (seed, picture's name).
+    PSNR in dB, float32 network, protocol of `degradations.score`; noise is seeded by (seed, picture's name). `tile` is
+    that of `restoration.restore_plane`: whole pictures unless given.
     """
     head = {"run": run, "task": task, "dataset": dataset, "level": level}
     shown = watched(pictures, f"{run} on {dataset} at {level}", progress=progress)
-    return pd.DataFrame([head | evaluate_picture(model, p, task=task, level=level, seed=seed) for p in shown])
+    how = {"task": task, "level": level, "seed": seed, "tile": tile}
+    return pd.DataFrame([head | evaluate_picture(model, picture, **how) for picture in shown])
 
 
 def watched(pictures: Sequence, title: str, *, progress: bool):
@@ -169,13 +180,17 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def folder_rows(
-    model: nn.Module, path: Path, *, run: str, task: str, level: int, progress: bool = True
+    model: nn.Module,
+    path: Path,
+    *,
+    run: str,
+    task: str,
+    level: int,
+    tile: int | str | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone."""
-    from memnet import images
-
     plane = images.gray if task == "denoising" else images.luma
     pictures = datasets.folder(path, plane=plane)
-    return evaluate(model, pictures, run=run, task=task, dataset=Path(path).name, level=level, progress=progress)[
-        COLUMNS
-    ]
+    how = {"run": run, "task": task, "dataset": Path(path).name, "level": level, "tile": tile, "progress": progress}
+    return evaluate(model, pictures, **how)[COLUMNS]

@@ -207,8 +207,9 @@ def train(
     """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
 
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
-    schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given. In `output` (data/weights unless given) lie
-    afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume from).
+    schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
+    In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
+    from).
     """
     what = experiment(run)
     folder = Path(output or WEIGHTS)

@@ -52,15 +52,32 @@ ITEMS = {
         Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),
         Item("fig5", "06_fig5_gates.ipynb", "fig. 5: gate weight norms", ("fig5", "observations")),
         Item("table2", "07_table2_structures.ipynb", "table 2, fig. 6: other structures", ("table2", "fig6")),
-        Item("table3", "08_table3_denoising.ipynb", "table 3, fig. 7: denoising", ("table3", "fig7a", "fig7b")),
+        Item(
+            "table3",
+            "08_table3_denoising.ipynb",
+            "table 3, fig. 7: denoising",
+            ("table3", "fig7a", "fig7b", "table3_spread"),
+        ),
         Item(
             "table4",
             "09_table4_super_resolution.ipynb",
             "table 4, fig. 8: super-resolution",
-            ("table4", "fig8a", "fig8b"),
+            ("table4", "fig8a", "fig8b", "table4_spread"),
         ),
-        Item("table5", "10_table5_jpeg.ipynb", "table 5, fig. 9: JPEG deblocking", ("table5", "fig9a", "fig9b")),
+        Item(
+            "table5",
+            "10_table5_jpeg.ipynb",
+            "table 5, fig. 9: JPEG deblocking",
+            ("table5", "fig9a", "fig9b", "table5_spread"),
+        ),
         Item("table6", "11_table6_depth.ipynb", "table 6: depth", ("table6",)),
+        Item("slips", "12_slips.ipynb", "what a slip in the protocol costs", ("slips", "slip_prices")),
+        Item(
+            "beyond",
+            "13_beyond.ipynb",
+            "levels never trained on; small tiles",
+            ("levels_sigma", "levels_scale", "levels_quality", "levels", "tiles"),
+        ),
     )
 }
 

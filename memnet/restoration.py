@@ -14,6 +14,7 @@ from memnet.datasets import picture_files
 
 WHOLE_PIXELS = 640 * 640  # larger pictures are restored in tiles, so that memory does not grow with the picture
 TILE = 384  # edge of what a tile contributes
+PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that share 16 with their neighbour
 
 
 @torch.inference_mode()
@@ -32,18 +33,24 @@ def as_plane(y: torch.Tensor) -> np.ndarray:
 
 
 def restore_plane(
-    model: nn.Module, plane: np.ndarray, *, tile: int | None = None, progress: Callable[[float], None] | None = None
+    model: nn.Module,
+    plane: np.ndarray,
+    *,
+    tile: int | str | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """y (H, W) of a plane (H, W) of any size, in [0, 1] but not clipped.
 
     Pictures of more than WHOLE_PIXELS, or all when `tile` is given, are restored in tiles that overlap by the
     network's reach on every side: what a tile contributes is exactly what the whole picture would give, up to rounding.
+    `tile="paper"` takes the small tiles of the authors' own inference, whose seams are part of the printed numbers.
     `progress` is called with the share that is done.
     """
     if tile is None and plane.size <= WHOLE_PIXELS:
         return predict(model, plane)[0]
     restored = np.empty(plane.shape)
-    pieces = list(tiles(plane.shape, size=tile or TILE, overlap=model.config.reach))
+    size, overlap = PAPER_TILE if tile == "paper" else (TILE if tile is None else tile, model.config.reach)
+    pieces = list(tiles(plane.shape, size=size, overlap=overlap))
     for number, (seen, inner, place) in enumerate(pieces, start=1):
         restored[place] = predict(model, plane[seen])[0][inner]
         if progress:
@@ -53,8 +60,8 @@ def restore_plane(
 
 def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
     """Slices for tiles of edge `size`: what the network sees, the part of that to keep, and where it goes."""
-    if size < 1:
-        raise ValueError(f"a tile has at least one pixel, got {size}")
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f'a tile is a number of pixels, at least 1, or "paper", got {size!r}')
     for top in range(0, shape[0], size):
         for left in range(0, shape[1], size):
             seen, inner, place = [], [], []
@@ -72,7 +79,7 @@ def restore(
     task: str,
     model: nn.Module,
     scale: int | None = None,
-    tile: int | None = None,
+    tile: int | str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """A restored copy of a picture (H, W) or (H, W, 3), uint8 or float in [0, 1], in the same type and range.

@@ -96,6 +96,17 @@ def test_an_empty_folder_is_said(tiny_runs, tmp_path):
     refused(result, "holds no picture", "1 of 1 failed", code=cli.SOME_FAILED)
 
 
+def test_evaluate_in_tiles_keeps_no_rows(tiny_runs, tmp_path):
+    asked = ("evaluate", "jpeg-M6R6", "--dataset", "embedded", "--level", 10, "--limit", 2)
+    csv_of = {tile: tmp_path / f"{tile}.csv" for tile in ("paper", "64")}
+    for tile, file in csv_of.items():
+        assert memnet(*asked, "--tile", tile, "--csv", file).exit_code == 0
+    assert not (tmp_path / "results").exists()
+    assert memnet(*asked, "--csv", tmp_path / "whole.csv").exit_code == 0
+    assert csv_of["64"].read_text() == (tmp_path / "whole.csv").read_text()
+    refused(memnet(*asked, "--tile", "small"), "'paper' or a number of pixels", "'small'")
+
+
 def test_evaluate_a_folder(tiny_runs, tmp_path):
     folder = tmp_path / "clean"
     folder.mkdir()

@@ -14,7 +14,8 @@ from memnet.paths import NOTEBOOKS, ROOT
 from memnet.reproduction import ITEMS
 
 ROOMS = (  # from the roof to the ground: a room imports only what is after it
-    *("cli", "reproduction", "plots", "tables", "experiments", "analysis", "evaluation", "training", "restoration"),
+    *("cli", "reproduction", "plots", "tables", "experiments", "analysis", "slips", "evaluation"),
+    *("training", "restoration"),
     *("checkpoints", "datasets", "degradations", "model", "metrics", "images", "paper", "paths"),
 )
 HEAVY = ("jupyterlab", "papermill", "nbclient", "pooch", "matplotlib", "ipywidgets", "IPython")  # not for training

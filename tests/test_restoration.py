@@ -192,3 +192,23 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, identity, colour_pict
     target = tmp_path / "none" / "a.png"
     with pytest.raises(ValueError, match="cannot be written"):
         restoration.restore_file(tmp_path / "a.png", target, task="jpeg", model=identity)
+
+
+def test_tiles_of_the_paper_have_seams(model):
+    plane = np.random.default_rng(0).random((160, 150))
+    whole = restoration.restore_plane(model, plane)
+    deep = build(Config(4, 3, channels=4))
+    with torch.no_grad():
+        deep(torch.rand(2, 1, 32, 32))
+    deep = deep.eval()
+    assert model.config.reach <= 8 < deep.config.reach
+    np.testing.assert_allclose(restoration.restore_plane(model, plane, tile="paper"), whole, atol=1e-6)
+    apart = np.abs(restoration.restore_plane(deep, plane, tile="paper") - restoration.restore_plane(deep, plane))
+    assert apart[: 134 - deep.config.reach, : 134 - deep.config.reach].max() < 1e-6
+    assert apart[126:142].max() > 1e-5
+
+
+@pytest.mark.parametrize("tile", [0, -3, "big", 1.5])
+def test_tiles_that_cannot_be_are_refused(model, tile):
+    with pytest.raises(ValueError, match="a tile is"):
+        restoration.restore_plane(model, np.zeros((9, 9)), tile=tile)
