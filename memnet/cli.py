@@ -265,13 +265,12 @@ def runs() -> None:
 
 @app.command(hidden=True)
 @says_errors
-def readme() -> None:
-    """Write the tables of README.md and data/weights/README.md anew, from figures/ and the weights."""
-    from memnet import reproduction
-    from memnet.paths import WEIGHTS
+def report() -> None:
+    """Write figures/REPORT.md and the tables of README.md and data/weights/README.md, from figures/ and the weights."""
+    from memnet import report
 
-    reproduction.README.write_text(reproduction.readme(), encoding="utf-8")
-    (WEIGHTS / "README.md").write_text(reproduction.weights_readme(), encoding="utf-8")
+    for path in report.write():
+        typer.echo(path)
 
 
 Sets = Annotated[list[str] | None, typer.Argument(help="Data sets; all of them if left out.")]

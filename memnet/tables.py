@@ -181,6 +181,22 @@ def fig6_points(rows: pd.DataFrame, config: Config, seconds: dict[int, float] | 
     return pd.concat([part for part in both if len(part)], ignore_index=True)
 
 
+def headline(table: pd.DataFrame, *, dataset: str, level: int, method: str) -> tuple[str, float | None, float | None]:
+    """The number that stands for a comparison: what it is, the paper's PSNR and ours (dB; None where there is none).
+
+    On pictures that the paper does not have it is that of the comparison's first set. Raises ValueError when the
+    method is not in the comparison at that level.
+    """
+    shown = dataset if dataset in set(table.dataset) else table.dataset.iloc[0]
+    cell = table[(table.dataset == shown) & (table.level == level) & (table.method == method)]
+    if cell.empty:
+        raise ValueError(f"{method} at {level} on {shown} is not in this table")
+    numbers = [None if pd.isna(value) else round(float(value), 4) for value in cell.iloc[0][["paper_psnr", "psnr"]]]
+    prefix = degradations.task(TASKS[int(table.table.iloc[0])]).prefix
+    what = f"{shown} {prefix}{level}"
+    return (f"{what}, {note}" if (note := cell.iloc[0]["note"]) else what), *numbers
+
+
 # -------------------------------------------------------------------------------------------------------------- writing
 
 

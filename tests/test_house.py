@@ -14,7 +14,7 @@ from memnet.paths import NOTEBOOKS, ROOT
 from memnet.reproduction import ITEMS
 
 ROOMS = (  # from the roof to the ground: a room imports only what is after it
-    *("cli", "reproduction", "plots", "tables", "experiments", "analysis", "slips", "evaluation"),
+    *("cli", "report", "reproduction", "plots", "tables", "experiments", "analysis", "slips", "evaluation"),
     *("training", "restoration"),
     *("checkpoints", "datasets", "degradations", "model", "metrics", "images", "paper", "paths"),
 )

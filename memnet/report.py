@@ -1,0 +1,182 @@
+"""What is said about the results in words, written from the files: README, REPORT and the list of weights.
+
+Nothing in these tables is typed: numbers come from figures/*/ITEM.json and *.csv, and from inside the weights.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from memnet import experiments, tables
+from memnet.paths import FIGURES, ROOT, WEIGHTS
+from memnet.reproduction import IMAGES, ITEMS, Item
+
+README = ROOT / "README.md"
+REPORT = FIGURES / "REPORT.md"
+BEGIN, END = "<!-- items: written by `memnet report` from figures/ -->", "<!-- end of items -->"
+NEAR = 0.15  # dB below the paper's number that count as reproduced
+
+WEIGHTS_HEAD = """# Weights
+
+Written by `memnet report` from the histories inside the files (safetensors, float32): what each run got. A run of
+several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
+dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
+cycle. `memnet train RUN --extend` goes on.
+"""
+
+REPORT_HEAD = f"""# Report
+
+Every item beside the paper, written by `memnet report` from the files in `figures/` and nowhere else. A cell is *at or
+above the paper*, *within {NEAR} dB*, *below*, or says what is missing. PSNR in dB.
+"""
+
+
+def write() -> list[Path]:
+    """Write README's table of items, figures/REPORT.md and data/weights/README.md anew; their paths."""
+    texts = {README: readme(), REPORT: report(), WEIGHTS / "README.md": weights_readme()}
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def record_of(name: str, folder: Path) -> dict | None:
+    """The provenance of an item in a folder of figures; None when it was not made there."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+# -------------------------------------------------------------------------------------------------------------- README
+
+
+def readme() -> str:
+    """README.md with its table of items renewed."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n{items_table()}{END}{rest.partition(END)[2]}"
+
+
+def items_table() -> str:
+    """The README's table of items in Markdown."""
+    lines = ["| item | notebook | command | s | number | paper | ours | file |", "| --- " * 8 + "|"]
+    lines += ["| " + " | ".join(items_line(item)) + " |" for item in ITEMS.values()]
+    note = "Seconds: embedded set, 2 CPU cores. Numbers: benchmark pictures, PSNR in dB; all of them: "
+    return "\n".join(lines) + f"\n\n{note}[figures/REPORT.md](figures/REPORT.md).\n"
+
+
+def items_line(item: Item) -> list[str]:
+    """The cells of one item in the README's table."""
+    records = {images: record_of(item.name, FIGURES / images) for images in IMAGES}
+    seconds = (records["embedded"] or {}).get("seconds", float("nan"))
+    what, *numbers = (records["benchmark"] or {}).get("headline") or ("", None, None)
+    folder = "benchmark" if records["benchmark"] else "embedded"
+    pictures = [name for name in item.writes if (FIGURES / folder / f"{name}.png").exists()]
+    file = f"{pictures[0]}.png" if pictures else f"{item.writes[-1]}.md"
+    return [
+        item.name,
+        f"[{item.shows}](notebooks/{item.notebook})",
+        f"`memnet reproduce {item.name}`",
+        f"{seconds:.0f}",
+        what,
+        *("–" if value is None else f"{value:.2f}" for value in numbers),
+        f"[{file}](figures/{folder}/{file})",
+    ]
+
+
+# -------------------------------------------------------------------------------------------------------------- REPORT
+
+
+def report() -> str:
+    """figures/REPORT.md: each table cell by cell, the claims with their verdicts, what made every item."""
+    parts = [REPORT_HEAD, tables.to_markdown(overview())]
+    for item in ITEMS.values():
+        folder = FIGURES / "benchmark"
+        record = record_of(item.name, folder) or record_of(item.name, folder := FIGURES / "embedded")
+        if record is None:
+            parts.append(f"## {item.name}: {item.shows}\n\nNot made.\n")
+        else:
+            parts.append(section(item, record, folder))
+    return "\n".join(parts)
+
+
+def section(item: Item, record: dict, folder: Path) -> str:
+    """One item of the report: its numbers, then what made them."""
+    parts = [f"## {item.name}: {item.shows}\n"]
+    for file in (name for name in record["files"] if name.endswith(".csv")):
+        table = pd.read_csv(folder / file)
+        if "paper_psnr" in table:
+            parts.append(tables.to_markdown(cells_of(table)))
+        elif len(table) <= 40:
+            parts.append(f"{file.removesuffix('.csv')}:\n\n{tables.to_markdown(table)}")
+    return "\n".join([*parts, made_by(record)])
+
+
+def made_by(record: dict) -> str:
+    """The provenance of an item in words."""
+    weights = ", ".join(f"{run} `{digest}`" for run, digest in record["weights"].items()) or "none"
+    sets = ", ".join(f"{name} `{digest}`" for name, digest in record["pictures"].items()) or "none"
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    files = ", ".join(f"[{name}]({record['images']}/{name})" for name in record["files"])
+    return (
+        f"Made from notebooks/{record['notebook']} on the {record['images']} pictures in {record['seconds']:.0f} s. "
+        f"Weights: {weights}. Pictures: {sets}. Protocol {record['protocol']}; {versions}; "
+        f"commit {record['commit']}.\n\n"
+        f"Files: {files}.\n"
+    )
+
+
+def cells_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A comparison's cells that are ours, one a row, each with its verdict."""
+    ours = table[table.run.notna() & (table.run != "input")]
+    columns = ["dataset", "level", "method", "paper_psnr", "psnr", "psnr_difference", "paper_ssim", "ssim"]
+    shown = ours[columns].rename(columns={"psnr": "our psnr", "ssim": "our ssim", "psnr_difference": "difference"})
+    return shown.assign(difference=shown.difference.round(2), verdict=[verdict(row) for row in ours.itertuples()])
+
+
+def verdict(cell: tuple) -> str:
+    """In words, how a number of ours stands to the paper's; where one of them is missing, which."""
+    note = cell.note if isinstance(cell.note, str) else ""
+    if note:
+        return note
+    if pd.isna(cell.paper_psnr):
+        return "not in the paper"
+    if round(cell.psnr_difference, 2) >= 0:
+        return "at or above the paper"
+    return f"within {NEAR} dB" if cell.psnr_difference >= -NEAR else "below"
+
+
+def overview() -> pd.DataFrame:
+    """Each table in one row: how many cells are ours to fill, how many are measured whole, and how they stand."""
+    rows = []
+    for item in ITEMS.values():
+        path = FIGURES / "benchmark" / f"{item.name}.csv"
+        if not item.name.startswith("table") or not path.exists():
+            continue
+        cells = cells_of(pd.read_csv(path))
+        words, whole = cells.verdict, cells.difference.notna()
+        row = {"table": item.name, "cells": len(cells), "measured on whole sets": int(whole.sum())}
+        row |= {name: int((words == name).sum()) for name in ("at or above the paper", f"within {NEAR} dB", "below")}
+        rows.append(row | {"mean difference": cells.difference.mean().round(2) if whole.any() else float("nan")})
+    return pd.DataFrame(rows)
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+
+
+def weights_readme() -> str:
+    """data/weights/README.md: what each run got, from the histories inside the weights."""
+    rows = [line for run in experiments.EXPERIMENTS if experiments.trained(run) for line in cycles_of(run)]
+    untrained = ", ".join(run for run in experiments.EXPERIMENTS if not experiments.trained(run)) or "none"
+    return f"{WEIGHTS_HEAD}\n{tables.to_markdown(pd.DataFrame(rows))}\nRuns without weights: {untrained}.\n"
+
+
+def cycles_of(run: str) -> list[dict]:
+    """One row for each cycle of training behind a run's weights."""
+    rows = []
+    for number, cycle in enumerate(experiments.load(run).history["cycles"], start=1):
+        facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
+        facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
+        facts |= {"precision": cycle.get("precision", "float32")}
+        facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
+        facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
+        rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})
+    return rows

@@ -1,0 +1,80 @@
+"""README, REPORT and the list of weights say what the files say."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from memnet import report, tables
+from memnet.paths import FIGURES, WEIGHTS
+from memnet.reproduction import ITEMS
+
+
+@pytest.mark.parametrize(
+    ("path", "made"),
+    [
+        (report.README, report.readme),
+        (report.REPORT, report.report),
+        (WEIGHTS / "README.md", report.weights_readme),
+    ],
+    ids=["README", "REPORT", "weights"],
+)
+def test_what_is_committed_is_what_the_files_give(path, made):
+    assert path.read_text(encoding="utf-8") == made(), "run `memnet report`"
+
+
+def test_every_link_of_the_report_leads_somewhere():
+    text = report.REPORT.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 20
+    assert [link for link in links if not (FIGURES / link).is_file()] == []
+
+
+def comparison(psnr, paper_psnr=30.0, note=""):
+    row = {"dataset": "Set5", "level": 3, "method": "MemNet", "run": "sr-M6R6", "paper_psnr": paper_psnr, "psnr": psnr}
+    row |= {"psnr_difference": float("nan") if note else psnr - paper_psnr, "paper_ssim": 0.9, "ssim": 0.9}
+    return pd.DataFrame([row | {"note": note}, row | {"method": "VDSR", "run": None, "note": None}])
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ({"psnr": 30.1}, "at or above the paper"),
+        ({"psnr": 29.996}, "at or above the paper"),
+        ({"psnr": 29.9}, "within 0.15 dB"),
+        ({"psnr": 29.8}, "below"),
+        ({"psnr": 29.8, "note": "3 of 5 pictures"}, "3 of 5 pictures"),
+        ({"psnr": float("nan"), "note": "not trained"}, "not trained"),
+        ({"psnr": 30.0, "paper_psnr": float("nan")}, "not in the paper"),
+    ],
+)
+def test_verdicts(cell, words):
+    cells = report.cells_of(comparison(**cell))
+    assert cells.method.tolist() == ["MemNet"]
+    assert cells.verdict.tolist() == [words]
+
+
+def test_the_overview_counts_cells(monkeypatch, tmp_path):
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "table4.csv").write_text(tables.to_csv(comparison(29.9)))
+    monkeypatch.setattr(report, "FIGURES", tmp_path)
+    (row,) = report.overview().to_dict("records")
+    assert (row["table"], row["cells"], row["measured on whole sets"], row["within 0.15 dB"]) == ("table4", 1, 1, 1)
+    assert row["mean difference"] == pytest.approx(-0.1)
+
+
+def test_an_item_that_was_not_made_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "FIGURES", tmp_path)
+    assert report.report().count("Not made.") == len(ITEMS)
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_tables():
+    for name in ("table3", "table4", "table5"):
+        record = json.loads((FIGURES / "benchmark" / f"{name}.json").read_text())
+        what, _, ours = record["headline"]
+        dataset, level = re.match(r"(\w+) \D*(\d+)", what).groups()
+        table = pd.read_csv(FIGURES / "benchmark" / f"{name}.csv")
+        cell = table[(table.dataset == dataset) & (table.level == int(level)) & (table.method == "MemNet")]
+        assert cell.psnr.item() == pytest.approx(ours, abs=1e-4)
+        assert f"| {ours:.2f} |" in report.README.read_text(encoding="utf-8")
