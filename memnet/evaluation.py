@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from memnet import datasets, degradations, images, restoration
 from memnet.datasets import Picture
+from memnet.inference import inference_form
 from memnet.paths import RESULTS
 
 COLUMNS = ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
@@ -74,7 +75,7 @@ def evaluate(
     """
     head = {"run": run, "task": task, "dataset": dataset, "level": level}
     shown = watched(pictures, f"{run} on {dataset} at {level}", progress=progress)
-    how = {"task": task, "level": level, "seed": seed, "tile": tile}
+    how, model = {"task": task, "level": level, "seed": seed, "tile": tile}, inference_form(model)
     return pd.DataFrame([head | evaluate_picture(model, picture, **how) for picture in shown])
 
 

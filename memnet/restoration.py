@@ -11,6 +11,7 @@ from torch import nn
 
 from memnet import degradations, images
 from memnet.datasets import picture_files
+from memnet.inference import inference_form
 
 WHOLE_PIXELS = 640 * 640  # larger pictures are restored in tiles, so that memory does not grow with the picture
 TILE = 384  # edge of what a tile contributes
@@ -22,7 +23,7 @@ def predict(model: nn.Module, plane: np.ndarray) -> tuple[np.ndarray, list[np.nd
     """y and [y_1 .. y_M] (float64) of a whole plane (H, W), floats in [0, 1], in float32 where the model lives."""
     x = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
     device = next(model.parameters()).device
-    model = model.to(memory_format=torch.channels_last)
+    model = inference_form(model)
     y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last))
     return as_plane(y), [as_plane(prediction) for prediction in y_m]
 
@@ -48,7 +49,7 @@ def restore_plane(
     """
     if tile is None and plane.size <= WHOLE_PIXELS:
         return predict(model, plane)[0]
-    restored = np.empty(plane.shape)
+    restored, model = np.empty(plane.shape), inference_form(model)
     size, overlap = PAPER_TILE if tile == "paper" else (TILE if tile is None else tile, model.config.reach)
     pieces = list(tiles(plane.shape, size=size, overlap=overlap))
     for number, (seen, inner, place) in enumerate(pieces, start=1):

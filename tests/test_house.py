@@ -16,7 +16,7 @@ from memnet.reproduction import ITEMS
 ROOMS = (  # from the roof to the ground: a room imports only what is after it
     *("cli", "report", "reproduction", "plots", "tables", "experiments", "analysis", "slips", "evaluation"),
     *("training", "restoration"),
-    *("checkpoints", "datasets", "degradations", "model", "metrics", "images", "paper", "paths"),
+    *("inference", "checkpoints", "datasets", "degradations", "model", "metrics", "images", "paper", "paths"),
 )
 HEAVY = ("jupyterlab", "papermill", "nbclient", "pooch", "matplotlib", "ipywidgets", "IPython")  # not for training
 LITERALS = {"str": str, "int": int, "float": float, "bool": bool}

@@ -1,0 +1,81 @@
+"""The inference form gives what the network gives."""
+
+import pytest
+import torch
+
+from memnet import experiments
+from memnet.inference import InferenceNet, inference_form
+from memnet.model import Config, StackConfig, build
+
+CONFIGS = [
+    Config(2, 3, channels=5),
+    Config(3, 2, channels=4, long_term=False),
+    Config(2, 3, channels=4, short_term=False),
+    Config(2, 2, channels=4, multi_supervised=False),
+    Config(1, 1, channels=1),
+]
+
+
+def lived(config, seed=0):
+    """A network whose batch norms have seen pictures, with scales and shifts of both signs."""
+    torch.manual_seed(seed)
+    model = build(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1 and "conv" not in name:
+                parameter.add_(torch.randn_like(parameter))
+        for _ in range(3):
+            model(torch.rand(4, 1, 12, 12))
+    return model.eval()
+
+
+def largest_difference(model, x):
+    y, y_m = model.predictions(x)
+    fast, fast_m = inference_form(model).predictions(x)
+    assert len(y_m) == len(fast_m)
+    return max(float((a - b).abs().max() / a.abs().max()) for a, b in zip([y, *y_m], [fast, *fast_m], strict=True))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 1, 3, 17), (2, 1, 16, 16)], ids=str)
+@torch.inference_mode()
+def test_it_gives_what_the_network_gives(config, shape):
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    assert largest_difference(lived(config), x) < 1e-5
+
+
+@torch.inference_mode()
+def test_channels_that_are_switched_off_stay_so():
+    model = lived(Config(2, 2, channels=4))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight[0] = 0
+    assert largest_difference(model, torch.rand(1, 1, 9, 9)) < 1e-5
+
+
+TRAINED = [run for run in experiments.EXPERIMENTS if experiments.trained(run)]
+
+
+@pytest.mark.parametrize("run", TRAINED)
+@torch.inference_mode()
+def test_trained_networks_agree_to_a_ten_thousandth_of_a_grey_level(run):
+    model, x = experiments.load(run), torch.rand(1, 1, 40, 33, generator=torch.Generator().manual_seed(0))
+    difference = model(x) - inference_form(model)(x)
+    assert 255 * difference.abs().max() < 1e-4
+
+
+def test_it_leaves_the_network_as_it_is():
+    model = lived(Config(2, 2, channels=4))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fast = inference_form(model.train())
+    assert isinstance(fast, InferenceNet)
+    assert inference_form(fast) is fast
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in fast.parameters())
+
+
+def test_networks_without_memory_blocks_are_their_own_form():
+    model = build(StackConfig(2, channels=4))
+    assert inference_form(model) is model
