@@ -58,6 +58,16 @@ def restore(
     output: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
     level: Level = None,
     run: Annotated[str | None, typer.Option(help="Another trained network than the task's own.")] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(help="Restore in tiles of this edge, or 'paper'; what the free memory allows if left out."),
+    ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels by which tiles overlap: exact if left out; with 24 no pixel is half a grey level off.", min=0
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace results that are there already.")] = False,
 ) -> None:
     """Restore pictures of your own; results are PNG files named after the task.
@@ -72,6 +82,7 @@ def restore(
 
     scale = level if task == "super-resolution" else None
     restoration.check_scale(task, scale)
+    pieces = {"tile": check_tile(tile), "overlap": overlap}
     files, wrong = restoration.expand(pictures)
     model = experiments.load(run_for(task, run))
     make_folder(output)
@@ -82,7 +93,7 @@ def restore(
         target = restoration.target_for(file, output, task=task, scale=scale)
         where = f"[{number}/{len(files)}] {file}"
         try:
-            how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite}
+            how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite, **pieces}
             photograph = restoration.restore_file(file, target, **how, progress=progress_of(where))
             remarks = "".join(f" ({remark})" for remark in photograph.remarks)
             typer.echo(f"{where} -> {target}{remarks}")

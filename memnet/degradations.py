@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image
+from scipy import sparse
 
 from memnet import images, metrics
 
@@ -49,11 +50,11 @@ def imresize(image: np.ndarray, scale: float, *, antialias: bool = True) -> np.n
     if image.ndim != 2 or 0 in image.shape or not scale > 0:
         raise ValueError(f"imresize takes a plane (H, W) and a scale above 0, got {image.shape} and {scale}")
     rows, columns = (resampling_matrix(size, scale, antialias) for size in image.shape)
-    return rows @ np.asarray(image, float) @ columns.T
+    return (columns @ (rows @ np.asarray(image, float)).T).T
 
 
 @lru_cache(maxsize=64)
-def resampling_matrix(size: int, scale: float, antialias: bool = True) -> np.ndarray:
+def resampling_matrix(size: int, scale: float, antialias: bool = True) -> sparse.csr_array:
     """What each of ceil(scale size) new pixels takes from each of `size` old ones: rows that sum to 1."""
     new_size = math.ceil(round(size * scale, 9))
     stretch = min(scale, 1.0) if antialias else 1.0  # shrinking widens the kernel: antialiasing
@@ -63,9 +64,8 @@ def resampling_matrix(size: int, scale: float, antialias: bool = True) -> np.nda
     weights = cubic(stretch * (centre[:, None] - taps))
     weights /= weights.sum(axis=1, keepdims=True)
     mirrored = np.concatenate([np.arange(size), np.arange(size)[::-1]])
-    matrix = np.zeros((new_size, size))
-    np.add.at(matrix, (np.arange(new_size)[:, None], mirrored[taps % (2 * size)]), weights)
-    return matrix
+    old, new = mirrored[taps % (2 * size)], np.broadcast_to(np.arange(new_size)[:, None], taps.shape)
+    return sparse.csr_array((weights.ravel(), (new.ravel(), old.ravel())), shape=(new_size, size))
 
 
 def cubic(x: np.ndarray) -> np.ndarray:

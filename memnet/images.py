@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 # BT.601, studio swing, from R, G, B in [0, 1] to Y, Cb, Cr in grey levels: MATLAB's rgb2ycbcr
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
 YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+Y_TO_RGB = 255 / 219  # what a change of Y adds to R, to G and to B when Cb and Cr stay
 TO_GRAY = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])  # MATLAB's rgb2gray
 
 
@@ -89,11 +90,6 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
     """Y, Cb, Cr (H, W, 3) of an RGB picture (H, W, 3), both in [0, 1] as fractions of 255; not rounded."""
     return (image @ TO_YCBCR.T + YCBCR_OFFSET) / 255.0
-
-
-def ycbcr_to_rgb(image: np.ndarray) -> np.ndarray:
-    """The inverse of `rgb_to_ycbcr`; not clipped."""
-    return (image * 255.0 - YCBCR_OFFSET) @ np.linalg.inv(TO_YCBCR).T
 
 
 def luma(image: np.ndarray) -> np.ndarray:

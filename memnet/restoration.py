@@ -13,8 +13,10 @@ from memnet import degradations, images
 from memnet.datasets import picture_files
 from memnet.inference import inference_form
 
-WHOLE_PIXELS = 640 * 640  # larger pictures are restored in tiles, so that memory does not grow with the picture
-TILE = 384  # edge of what a tile contributes
+MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
+UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
+MAPS_AT_WORK = 8  # feature maps of a picture's size that a network holds beside its memories
+STRIP = 256  # rows of a picture whose colours are worked on at a time
 PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that share 16 with their neighbour
 
 
@@ -38,20 +40,27 @@ def restore_plane(
     plane: np.ndarray,
     *,
     tile: int | str | None = None,
+    overlap: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
-    """y (H, W) of a plane (H, W) of any size, in [0, 1] but not clipped.
+    """y (H, W) of a plane (H, W) of any size, float32, in [0, 1] but not clipped.
 
-    Pictures of more than WHOLE_PIXELS, or all when `tile` is given, are restored in tiles that overlap by the
-    network's reach on every side: what a tile contributes is exactly what the whole picture would give, up to rounding.
-    `tile="paper"` takes the small tiles of the authors' own inference, whose seams are part of the printed numbers.
-    `progress` is called with the share that is done.
+    A picture that is too large for the free memory, or any when `tile` (pixels) is given, is restored in tiles that
+    overlap by the network's reach on every side: what a tile contributes is exactly what the whole picture would give,
+    up to rounding. A smaller `overlap` is faster and leaves seams. `tile="paper"` takes the small tiles of the authors'
+    own inference, whose seams are part of the printed numbers. `progress` is called with the share that is done.
     """
-    if tile is None and plane.size <= WHOLE_PIXELS:
-        return predict(model, plane)[0]
-    restored, model = np.empty(plane.shape), inference_form(model)
-    size, overlap = PAPER_TILE if tile == "paper" else (TILE if tile is None else tile, model.config.reach)
-    pieces = list(tiles(plane.shape, size=size, overlap=overlap))
+    model, reach = inference_form(model), model.config.reach
+    if tile == "paper":
+        tile, overlap = PAPER_TILE
+    overlap = reach if overlap is None else overlap
+    if tile is None:
+        edge = largest_edge(model)
+        if plane.size <= edge**2:
+            return predict(model, plane)[0].astype(np.float32)
+        tile = max(edge - 2 * overlap, 1)
+    restored = np.empty(plane.shape, np.float32)
+    pieces = list(tiles(plane.shape, size=tile, overlap=overlap))
     for number, (seen, inner, place) in enumerate(pieces, start=1):
         restored[place] = predict(model, plane[seen])[0][inner]
         if progress:
@@ -59,10 +68,31 @@ def restore_plane(
     return restored
 
 
+def largest_edge(model: nn.Module) -> int:
+    """Edge in pixels of the largest square that a network takes at once, with half of the memory that is free."""
+    config = model.config
+    maps = MAPS_AT_WORK + getattr(config, "blocks", 1)
+    room = min(free_memory(next(model.parameters()).device) // 2, MOST_MEMORY)
+    return max(int((room / (4 * config.channels * maps)) ** 0.5), 2 * config.reach + 64)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device; UNKNOWN_MEMORY where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    report = Path("/proc/meminfo")
+    if not report.exists():
+        return UNKNOWN_MEMORY
+    lines = dict(line.split(":", 1) for line in report.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024
+
+
 def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
     """Slices for tiles of edge `size`: what the network sees, the part of that to keep, and where it goes."""
     if not isinstance(size, int) or size < 1:
         raise ValueError(f'a tile is a number of pixels, at least 1, or "paper", got {size!r}')
+    if overlap < 0:
+        raise ValueError(f"tiles overlap by 0 pixels or more, got {overlap}")
     for top in range(0, shape[0], size):
         for left in range(0, shape[1], size):
             seen, inner, place = [], [], []
@@ -81,6 +111,7 @@ def restore(
     model: nn.Module,
     scale: int | None = None,
     tile: int | str | None = None,
+    overlap: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """A restored copy of a picture (H, W) or (H, W, 3), uint8 or float in [0, 1], in the same type and range.
@@ -90,14 +121,45 @@ def restore(
     """
     check_image(image)
     check_scale(task, scale)
-    values = images.to_float(image) if image.dtype == np.uint8 else np.asarray(image, float)
-    ycbcr = images.rgb_to_ycbcr(values) if image.ndim == 3 else values[..., None]
-    planes = [ycbcr[..., c] for c in range(ycbcr.shape[2])]
+    kind = image.dtype
     if scale:
-        planes = [degradations.imresize(plane, scale) for plane in planes]
-    planes[0] = restore_plane(model, planes[0], tile=tile, progress=progress)
-    restored = images.ycbcr_to_rgb(np.stack(planes, axis=-1)) if image.ndim == 3 else planes[0]
-    return images.to_uint8(restored) if image.dtype == np.uint8 else restored.clip(0, 1).astype(image.dtype)
+        image = enlarged(image, scale)
+    y = np.empty(image.shape[:2], np.float32)
+    for rows in strips(image):
+        y[rows] = luma_of(as_float(image[rows]))
+    change = restore_plane(model, y, tile=tile, overlap=overlap, progress=progress) - y
+    restored = np.empty(image.shape, kind)
+    for rows in strips(image):
+        values = as_float(image[rows]) + to_rgb(change[rows], image.ndim)
+        restored[rows] = images.to_uint8(values) if kind == np.uint8 else values.clip(0, 1)
+    return restored
+
+
+def strips(image: np.ndarray) -> Iterator[slice]:
+    """Slices of STRIP rows each, so that the floats of a large picture are never there all at once."""
+    return (slice(top, top + STRIP) for top in range(0, len(image), STRIP))
+
+
+def as_float(image: np.ndarray) -> np.ndarray:
+    """uint8 as float64 in [0, 1]; floats as float64."""
+    return images.to_float(image) if image.dtype == np.uint8 else np.asarray(image, float)
+
+
+def luma_of(values: np.ndarray) -> np.ndarray:
+    """Y (H, W) of floats (H, W) or (H, W, 3)."""
+    return images.rgb_to_ycbcr(values)[..., 0] if values.ndim == 3 else values
+
+
+def to_rgb(change: np.ndarray, ndim: int) -> np.ndarray:
+    """What a change of Y (H, W) adds to a gray picture, or to R, G and B alike while Cb and Cr stay."""
+    return change if ndim == 2 else (change * images.Y_TO_RGB)[..., None]
+
+
+def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
+    """A picture enlarged bicubically: float32, not clipped, as the network is to see it."""
+    planes = [image] if image.ndim == 2 else [image[..., c] for c in range(3)]
+    large = [degradations.imresize(as_float(plane), scale).astype(np.float32) for plane in planes]
+    return np.stack(large, axis=-1) if image.ndim == 3 else large[0]
 
 
 def check_image(image: np.ndarray) -> None:
@@ -174,6 +236,8 @@ def restore_file(
     model: nn.Module,
     scale: int | None = None,
     overwrite: bool = False,
+    tile: int | str | None = None,
+    overlap: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Photograph:
     """Restore a picture file into the PNG `target`, whole or not at all; what was read.
@@ -183,7 +247,8 @@ def restore_file(
     if target.exists() and not overwrite:
         raise ValueError(f"{source}: {target} is there already: give --overwrite or another --output")
     photograph = read_photograph(source)
-    restored = restore(photograph.pixels, task=task, model=model, scale=scale, progress=progress)
+    how = {"task": task, "model": model, "scale": scale, "tile": tile, "overlap": overlap, "progress": progress}
+    restored = restore(photograph.pixels, **how)
     if photograph.alpha is not None:
         alpha = photograph.alpha
         if scale:

@@ -33,9 +33,11 @@ def test_a_gray_picture_is_its_own_luma_and_gray():
     assert images.gray(plane) is plane
 
 
-def test_colour_spaces_invert_each_other(colour_picture):
+def test_luma_is_that_of_scikit_image_and_changes_rgb_alike(colour_picture):
     rgb = images.to_float(colour_picture)
-    np.testing.assert_allclose(images.ycbcr_to_rgb(images.rgb_to_ycbcr(rgb)), rgb, atol=1e-12)
+    ycbcr = images.rgb_to_ycbcr(rgb)
+    change = images.rgb_to_ycbcr(rgb + images.Y_TO_RGB * 0.1) - ycbcr
+    np.testing.assert_allclose(change, np.broadcast_to([0.1, 0, 0], change.shape), atol=1e-12)
     np.testing.assert_allclose(images.rgb_to_ycbcr(rgb) * 255, rgb2ycbcr(colour_picture), atol=1e-9)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from memnet import degradations, images, restoration
+from memnet import datasets, degradations, experiments, images, restoration
 from memnet.model import Config, build
 
 TINY = Config(1, 2, channels=4)
@@ -212,3 +212,36 @@ def test_tiles_of_the_paper_have_seams(model):
 def test_tiles_that_cannot_be_are_refused(model, tile):
     with pytest.raises(ValueError, match="a tile is"):
         restoration.restore_plane(model, np.zeros((9, 9)), tile=tile)
+
+
+def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
+    plane = np.random.default_rng(0).random((150, 140)).astype(np.float32)
+    whole = restoration.restore_plane(model, plane)
+    seen = []
+    predict = restoration.predict
+    monkeypatch.setattr(restoration, "predict", lambda net, part: seen.append(part.shape) or predict(net, part))
+    monkeypatch.setattr(restoration, "free_memory", lambda device: 100_000)
+    np.testing.assert_allclose(restoration.restore_plane(model, plane), whole, atol=1e-6)
+    edge = restoration.largest_edge(model)
+    assert len(seen) > 1
+    assert max(map(max, seen)) <= edge
+
+
+def test_what_is_free_is_what_the_system_says():
+    free = restoration.free_memory(torch.device("cpu"))
+    assert 10**7 < free < 10**14
+
+
+TRAINED = [run for run in experiments.DEFAULT_RUNS.values() if experiments.trained(run)]
+
+
+@pytest.mark.parametrize("run", TRAINED)
+def test_an_overlap_of_24_is_within_half_a_grey_level(run):
+    model, task = experiments.load(run), experiments.experiment(run).task
+    plane = datasets.pictures("embedded")[2].plane[:120, :120]
+    level = degradations.task(task).levels[-1]
+    degraded = degradations.degrade(plane, task=task, level=level, key="overlap")[1]
+    whole = restoration.restore_plane(model, degraded)
+    apart = np.abs(restoration.restore_plane(model, degraded, tile=40, overlap=24) - whole)
+    assert 255 * apart.max() < 0.5
+    assert 255 * np.abs(restoration.restore_plane(model, degraded, tile=40, overlap=0) - whole).max() > 0.5
