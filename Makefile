@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: help setup reproduce test lab lint clean
+.PHONY: help setup reproduce test lab benchmark lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
 	@echo "make test        run the tests"
 	@echo "make lab         open JupyterLab on the notebooks"
+	@echo "make benchmark   time inference and training against this machine's matrix product"
 	@echo "make lint        check code and notebooks with ruff"
 	@echo "make clean       remove the virtual environment and what was built"
 
@@ -29,6 +30,10 @@ test: $(READY)
 
 lab: $(READY)
 	$(VENV)/bin/jupyter lab notebooks
+
+benchmark: $(READY)
+	$(VENV)/bin/python benchmarks/inference.py
+	$(VENV)/bin/python benchmarks/training.py
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,117 @@
+"""How fast pictures are restored, against what the machine's matrix product would need for the same multiply-adds.
+
+python benchmarks/inference.py [--output FILE]: prints Markdown. All numbers of a run are from one machine and hour:
+compare ratios, not seconds of different runs.
+"""
+
+import argparse
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import device, machine, matrix_rate, seconds, section
+
+from memnet import PRESETS, analysis, restoration
+from memnet.inference import inference_form
+from memnet.model import build
+
+PEAK = """import resource, sys, numpy as np, torch
+from memnet import PRESETS, restoration
+from memnet.model import build
+height, width = int(sys.argv[1]), int(sys.argv[2])
+restoration.free_memory = lambda device: int(sys.argv[3])
+model = build(PRESETS["M6R6"]).eval()
+torch.nn.init.zeros_(model.reconnet.conv.weight)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+picture = np.zeros((height, width, 3), np.uint8)
+restoration.restore(picture, task="denoising", model=model)
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def against_the_limit(where: torch.device, edge: int) -> list[dict]:
+    """Three forms of M6R6 on edge x edge pixels: as written, in channels_last, and the one that is used."""
+    model = build(PRESETS["M6R6"]).eval().to(where)
+    fast = inference_form(build(PRESETS["M6R6"]).eval().to(where))
+    x = torch.rand(1, 1, edge, edge, device=where)
+    limit = analysis.operations(PRESETS["M6R6"], edge, edge) / matrix_rate(where, torch.float32)
+    forms = {
+        "as written, NCHW": (model, torch.contiguous_format),
+        "as written, channels_last": (model, torch.channels_last),
+    }
+    forms["inference form"] = (fast, torch.channels_last)
+    rows = []
+    with torch.inference_mode():
+        for name, (network, layout) in forms.items():
+            network.to(memory_format=layout)
+            took = seconds(partial(network, x.contiguous(memory_format=layout)), where)
+            rows.append(
+                {"pixels": f"{edge}x{edge}", "form": name, "seconds": took, "times the matrix product": took / limit}
+            )
+    return rows
+
+
+def against_pixels(where: torch.device, edges: tuple[int, ...]) -> list[dict]:
+    """Microseconds per pixel at several sizes: they must not grow."""
+    fast = inference_form(build(PRESETS["M6R6"]).eval().to(where))
+    rows = []
+    for edge in edges:
+        took = seconds(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
+        rows.append({"pixels": edge**2, "seconds": took, "microseconds per pixel": 1e6 * took / edge**2})
+    return rows
+
+
+def against_depth(where: torch.device, edge: int) -> list[dict]:
+    """Seconds and multiply-adds of the four depths of table 6: their ratio must stay."""
+    rows = []
+    for name in ("M4R6", "M6R6", "M6R8", "M10R10"):
+        fast, operations = (
+            inference_form(build(PRESETS[name]).eval().to(where)),
+            analysis.operations(PRESETS[name], edge, edge),
+        )
+        took = seconds(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
+        rows.append(
+            {
+                "network": name,
+                "G multiply-adds": operations / 1e9,
+                "seconds": took,
+                "G per second": operations / 1e9 / took,
+            }
+        )
+    return rows
+
+
+def peaks() -> list[dict]:
+    """Peak memory of whole processes that restore colour pictures, with 1 GiB said to be free."""
+    rows = []
+    for height, width in ((500, 500), (1000, 1000), (1600, 1600)):
+        words = [sys.executable, "-c", PEAK, str(height), str(width), str(2**30)]
+        before, peak = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
+        rows.append(
+            {"picture": f"{height}x{width}", "peak MiB": peak / 1024, "above an idle process": (peak - before) / 1024}
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
+    arguments, where = parser.parse_args(), device()
+    rate = matrix_rate(where, torch.float32)
+    parts = [f"# Inference\n\n{machine(where)}. Matrix product, float32: {2 * rate / 1e9:.0f} GFLOP/s.\n"]
+    parts.append(section("Against the matrix product", against_the_limit(where, 288) + against_the_limit(where, 1000)))
+    parts.append(section("Against pixels", against_pixels(where, (96, 192, 384, 768))))
+    parts.append(section("Against depth, 192x192", against_depth(where, 192)))
+    if where.type == "cpu":
+        parts.append(section("Memory, 1 GiB said to be free", peaks()))
+    text = "\n".join(parts)
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
