@@ -1,6 +1,10 @@
 """The command line as somebody types it: what it says, what it leaves behind, its exit codes."""
 
 import csv
+import errno
+import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -65,6 +69,77 @@ def test_bad_files_get_a_line_each_and_the_others_go_on(tiny_runs, tmp_path, col
     assert [path.name in line for path, line in zip(bad, lines, strict=False)] == [True] * 4
     assert lines[-1] == "memnet: 4 of 5 failed"
     assert [p.name for p in output.iterdir()] == ["good-deblocked.png"]
+
+
+def bomb(path):
+    """A PNG whose header claims 100,000 x 100,000 pixels."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0), b"IDAT": zlib.compress(bytes(9))}
+    parts = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks.items()]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+def nan_tiff(path):
+    Image.fromarray(np.full((9, 9), np.nan, np.float32)).save(path)
+
+
+BAD = {
+    "text.png": (lambda path: path.write_text("hello"), "no picture that can be read"),
+    "zero.png": (lambda path: path.write_bytes(b""), "empty"),
+    "folder.png": (lambda path: path.mkdir(), "holds no picture"),
+    "bomb.png": (bomb, "more pixels than are safe"),
+    "nan.tiff": (nan_tiff, "not finite"),
+    "gone.png": (lambda path: None, "no such file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_each_bad_file_is_named_with_the_reason(tiny_runs, tmp_path, colour_picture, name):
+    make, reason = BAD[name]
+    make(tmp_path / name)
+    good = tmp_path / "schöne Bilder 東京.png"
+    images.write_picture(good, colour_picture)
+    result = memnet("restore", tmp_path / name, good, "--task", "denoising", "--output", tmp_path / "o")
+    refused(result, name, reason, "1 of 2 failed", code=cli.SOME_FAILED)
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["schöne Bilder 東京-denoised.png"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000)])
+def test_the_smallest_and_the_narrowest(tiny_runs, tmp_path, shape):
+    images.write_picture(tmp_path / "a.png", np.full(shape, 90, np.uint8))
+    words = ("restore", tmp_path / "a.png", "--task", "super-resolution", "--level", 3, "--output", tmp_path)
+    assert memnet(*words).exit_code == 0
+    assert images.read_picture(tmp_path / "a-x3.png").shape == (3 * shape[0], 3 * shape[1])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_disk_that_takes_nothing_loses_nothing(tiny_runs, tmp_path, colour_picture, monkeypatch, number):
+    for name in "ab":
+        images.write_picture(tmp_path / f"{name}.png", colour_picture)
+    words = ("restore", tmp_path / "a.png", tmp_path / "b.png", "--task", "jpeg", "--output", tmp_path, "--overwrite")
+    assert memnet(*words).exit_code == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
+    save = Image.Image.save
+
+    def refuse(picture, file, **options):
+        if "b-deblocked" in str(file):
+            with open(file, "wb") as half:
+                half.write(b"half of it")
+            raise OSError(number, os.strerror(number))
+        return save(picture, file, **options)
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    refused(memnet(*words), "b.png", os.strerror(number), "1 of 2 failed", code=cli.SOME_FAILED)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
+def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    for number, words in enumerate(((), ("--tile", 16), ("--tile", 16, "--overlap", 30), ("--tile", "paper"))):
+        asked = ("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path / f"{number}", *words)
+        assert memnet(*asked).exit_code == 0
+    made = {path.read_bytes() for path in tmp_path.glob("*/a-deblocked.png")}
+    assert len(made) == 1
+    refused(memnet("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path, "--tile", "0"), "a tile is")
 
 
 def test_results_are_not_replaced_unless_asked(tiny_runs, tmp_path, colour_picture):
