@@ -1,6 +1,6 @@
 """What a slip costs: the ways in which published protocols are got wrong, and how many dB each of them moves a number.
 
-No network is needed: a slip moves the degraded picture's own PSNR and SSIM, before anything is restored.
+All but one need no network: they move the degraded picture's own PSNR and SSIM, before anything is restored.
 """
 
 import io
@@ -13,8 +13,9 @@ import skimage.metrics
 import skimage.transform
 import torch
 from PIL import Image
+from torch import nn
 
-from memnet import degradations, images, metrics
+from memnet import datasets, degradations, evaluation, images, metrics
 from memnet.datasets import Picture
 
 AS_PUBLISHED = "as published"
@@ -163,3 +164,19 @@ def prices(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFra
     table = pd.DataFrame(rows)
     published = table.iloc[0]
     return table.assign(psnr_price=table.psnr - published.psnr, ssim_price=table.ssim - published.ssim)
+
+
+def size_price(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -> pd.DataFrame:
+    """What it adds to a denoised picture's numbers to take it at full size, where BSD200 is published at half.
+
+    The noisy pictures have the same PSNR at both sizes: this slip shows after a network only. One row as of `prices`.
+    """
+    planes = {"half": datasets.half_gray, "full": images.gray}
+    how = {"run": "", "task": "denoising", "dataset": "", "level": sigma, "progress": False}
+    means = {}
+    for size, plane in planes.items():
+        pictures = [Picture(picture.name, plane(picture.plane)) for picture in originals]
+        means[size] = evaluation.evaluate(model, pictures, **how)[["psnr", "ssim"]].mean()
+    change = (means["full"] - means["half"]).add_suffix("_price")
+    row = {"task": "denoising", "level": sigma, "slip": "full size, after denoising", **means["full"], **change}
+    return pd.DataFrame([row])

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from memnet import datasets, degradations, metrics, slips
 from memnet.datasets import Picture
+from memnet.model import Config, build
 
 SET5 = {  # measured with another implementation: PSNR at x2, x3, x4
     "border not shaved": (33.668, 30.396, 28.429),
@@ -70,3 +72,13 @@ def test_torchs_default_is_another_kernel():
     np.testing.assert_allclose(
         slips.pillow_resize(ramp, 0.5)[5:-5, 5:-5], degradations.imresize(ramp, 0.5)[5:-5, 5:-5], atol=1e-6
     )
+
+
+def test_size_is_compared_on_what_a_network_gives():
+    model = build(Config(1, 1, channels=2)).eval()
+    torch.nn.init.zeros_(model.reconnet.conv.weight)
+    pictures = datasets.originals("embedded")[:2]
+    (row,) = slips.size_price(model, pictures, sigma=25).to_dict("records")
+    assert row["psnr"] == pytest.approx(20 * np.log10(255 / 25), abs=0.1)  # this network changes nothing
+    assert row["psnr_price"] == pytest.approx(0, abs=0.1)
+    assert abs(row["ssim_price"]) > 1e-3
