@@ -23,4 +23,5 @@ def restore(image, *, task: str, scale: int | None = None, run: str | None = Non
     from memnet import experiments, restoration
 
     degradations.task(task)
-    return restoration.restore(image, task=task, scale=scale, model=load(run or experiments.DEFAULT_RUNS[task]))
+    model = experiments.ready(run or experiments.DEFAULT_RUNS[task])
+    return restoration.restore(image, task=task, scale=scale, model=model)

@@ -84,7 +84,7 @@ def restore(
     restoration.check_scale(task, scale)
     pieces = {"tile": check_tile(tile), "overlap": overlap}
     files, wrong = restoration.expand(pictures)
-    model = experiments.load(run_for(task, run))
+    model = experiments.ready(run_for(task, run))
     make_folder(output)
     for sentence in wrong:
         typer.echo(f"memnet: {sentence}", err=True)
@@ -168,10 +168,10 @@ def evaluate(
     levels = task.levels if level is None else (check_level(task, level),)
     how = {"run": run, "task": task.name, "tile": check_tile(tile)}
     if images is not None:
-        model = experiments.load(run)
+        model = experiments.ready(run)
         tables = [evaluation.folder_rows(model, images, level=one, **how) for one in levels]
     elif tile is not None:
-        model, pictures = experiments.load(run), datasets.pictures(dataset)[:limit]
+        model, pictures = experiments.ready(run), datasets.pictures(dataset)[:limit]
         tables = [evaluation.evaluate(model, pictures, dataset=dataset, level=one, **how) for one in levels]
     else:
         tables = [experiments.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]

@@ -107,6 +107,12 @@ def load(run: str) -> nn.Module:
     return model
 
 
+def ready(run: str) -> nn.Module:
+    """The trained network of a run on the GPU, if there is one, to restore or measure pictures with."""
+    model = load(run)
+    return model.cuda() if torch.cuda.is_available() else model
+
+
 def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False, progress: bool = True):
     """The tidy rows of a run on a data set at a level: stored ones reused, missing pictures measured now.
 
@@ -115,11 +121,9 @@ def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh:
     found = stored_rows(run, dataset, level)
     if not datasets.available(dataset) and found is not None and not fresh:
         return found
-    model = load(run)
+    model = ready(run)
     task, weights = experiment(run).task, checkpoints.weights_hash(weights_path(run))
     how = {"limit": limit, "fresh": fresh, "progress": progress, "made_by": {"commit": commit()}}
-    if torch.cuda.is_available():
-        model = model.cuda()
     return evaluation.measure(model, run=run, task=task, dataset=dataset, level=level, weights=weights, **how)
 
 
