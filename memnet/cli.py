@@ -216,6 +216,9 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on with a schedule that was stopped.")] = False,
     extend: Annotated[bool, typer.Option(help="Train finished weights for another cycle.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Begin anew over what is there.")] = False,
+    local_norms: Annotated[
+        bool, typer.Option("--local-norms", help="With torchrun: batch norms over each process's share alone.")
+    ] = False,
 ) -> None:
     """Train a run of the paper to a budget; the schedule is planned to end inside it.
 
@@ -224,13 +227,23 @@ def train(
     `memnet train sr-M6R6 --steps 30000 --minutes 9`, then `memnet train sr-M6R6 --resume --minutes 9` until it is done.
 
     `memnet train sr-M6R6 --steps 1500 --batch 8 --patch 24 --output mine` is what two CPU cores can do in half an hour.
+
+    `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6 --minutes 60` trains on four GPUs together.
     """
-    from memnet import experiments
+    from memnet import experiments, parallel
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-    mode = {"precision": precision, "output": output, "resume": resume, "extend": extend, "overwrite": overwrite}
+    mode = {
+        "local_norms": local_norms,
+        "precision": precision,
+        "output": output,
+        "resume": resume,
+        "extend": extend,
+        "overwrite": overwrite,
+    }
     path = experiments.train(run, **budget, **mode)
-    typer.echo(f"weights: {path}")
+    if parallel.first():
+        typer.echo(f"weights: {path}")
 
 
 @app.command()

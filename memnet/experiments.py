@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from memnet import checkpoints, datasets, degradations, evaluation, training
+from memnet import checkpoints, datasets, degradations, evaluation, parallel, training
 from memnet.model import PRESETS, Config, StackConfig, build, variant
 from memnet.paths import ROOT, WEIGHTS
 
@@ -206,6 +206,7 @@ def train(
     extend: bool = False,
     overwrite: bool = False,
     device: str | None = None,
+    local_norms: bool = False,
     progress: bool = True,
 ) -> Path:
     """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
@@ -214,14 +215,43 @@ def train(
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from).
+
+    Started by torchrun, all its processes train together on shares of one batch, with batch norms over the whole batch
+    unless `local_norms`; the first of them writes.
     """
+    with parallel.together(device or ("cuda" if torch.cuda.is_available() else "cpu")) as device:
+        budget = {"steps": steps, "minutes": minutes, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
+        mode = {"precision": precision, "resume": resume, "extend": extend, "overwrite": overwrite}
+        return train_on(device, run, output=output, local_norms=local_norms, progress=progress, **budget, **mode)
+
+
+def train_on(
+    device: str,
+    run: str,
+    *,
+    steps: int | None,
+    minutes: float | None,
+    recipe: str,
+    batch: int | None,
+    patch: int | None,
+    seed: int,
+    precision: str | None,
+    output: Path | None,
+    resume: bool,
+    extend: bool,
+    overwrite: bool,
+    local_norms: bool,
+    progress: bool,
+) -> Path:
+    """`train` in one of the processes that train together, on its device."""
     what = experiment(run)
     folder = Path(output or WEIGHTS)
     files = {"weights": folder / f"{run}.safetensors", "log": folder / f"{run}.csv", "state": folder / f"{run}.state"}
     check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     learn, held = training.split(datasets.training_planes(what.training_set))
     model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed)
+    if not local_norms:
+        model = parallel.synchronised(model)
     tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
     if meta:
         plan = training.Plan(**meta["plan"])
@@ -272,7 +302,7 @@ def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> 
 def planned(model: nn.Module, patches: training.Patches, plan: training.Plan, minutes: float) -> training.Plan:
     """The plan with as many steps as end within `minutes`, a tenth of it kept for looking and for the last choice."""
     seconds = training.seconds_per_step(model, patches, plan)
-    return replace(plan, steps=int(0.9 * 60 * minutes / seconds))
+    return replace(plan, steps=parallel.agreed(int(0.9 * 60 * minutes / seconds)))
 
 
 def finish(what: Experiment, trainer: training.Trainer, held_back: training.HeldBack, path: Path) -> Path:
@@ -289,13 +319,15 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: training.Held
         "weights": choice,
         "held_back_gain": round(gains[choice], 4),
         "hardware": hardware(trainer.patches.device),
+        "processes": parallel.size(),
         "torch": torch.__version__,
         "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     history = {"run": what.name, "task": what.task, "training_set": what.training_set}
     history["cycles"] = [*trainer.cycles, cycle]
-    checkpoints.save(path, model, history=history)
+    if parallel.first():
+        checkpoints.save(path, model, history=history)
     return path
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from memnet import checkpoints, degradations, metrics
+from memnet import checkpoints, degradations, metrics, parallel
 
 FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
 PADDED_TO = {"super-resolution": 12, "jpeg": 8, "denoising": 1}  # planes are cropped to multiples of this
@@ -229,7 +229,7 @@ class Trainer:
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One update; the loss and the gradients' norm before clipping. A non-finite step changes no weight."""
-        x, clean = self.patches.draw(self.plan.batch, self.generator)
+        x, clean = (parallel.share(part) for part in self.patches.draw(self.plan.batch, self.generator))
         rate = self.plan.rate(self.step_number)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
@@ -237,6 +237,8 @@ class Trainer:
             loss = supervised_loss(self.model, x.contiguous(memory_format=torch.channels_last), clean)
         self.optimiser.zero_grad()
         loss.backward()
+        loss = loss.detach()
+        parallel.average([loss, *(p.grad for p in self.model.parameters() if p.grad is not None)])
         clip = self.recipe.clip / rate if self.recipe.optimiser == "SGD" else self.recipe.clip
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         self.step_number += 1
@@ -249,7 +251,7 @@ class Trainer:
             self.skipped_in_a_row += 1
             self.restore_statistics()
             self.check_divergence()
-        return loss.detach(), norm
+        return loss, norm
 
     def check_divergence(self) -> None:
         if self.skipped_in_a_row >= BAD_STEPS:
@@ -366,8 +368,10 @@ class Log:
         if keep_to_step and path.exists():
             with path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= keep_to_step]
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        if not parallel.first():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, LOG_COLUMNS)
             writer.writeheader()
@@ -376,6 +380,8 @@ class Log:
     def add(self, **values) -> None:
         """Append one row; numbers are written to five significant digits."""
         row = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values.items()}
+        if not parallel.first():
+            return
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, LOG_COLUMNS).writerow(row)
 
@@ -397,7 +403,8 @@ def train(
     """
     plan, journal = trainer.plan, Log(log, keep_to_step=trainer.step_number)
     before, begin, saved, losses = trainer.seconds, time.monotonic(), time.monotonic(), []
-    bar = tqdm(total=plan.steps, initial=trainer.step_number, unit="step", disable=not progress, mininterval=2)
+    quiet = not (progress and parallel.first())
+    bar = tqdm(total=plan.steps, initial=trainer.step_number, unit="step", disable=quiet, mininterval=2)
     try:
         while trainer.step_number < plan.steps:
             loss, norm = trainer.step()
@@ -408,15 +415,21 @@ def train(
             if trainer.step_number % max(1, plan.steps // looks) == 0 or trainer.step_number == plan.steps:
                 bar.set_postfix_str(look(trainer, held_back, journal, losses, norm))
                 losses = []
-            if minutes is not None and now - begin > 60 * minutes:
+            if minutes is not None and parallel.agreed(now - begin > 60 * minutes):
                 break
             if now - saved > CHECKPOINT_SECONDS:
-                checkpoints.save_state(state, *trainer.state())
+                keep(state, trainer)
                 saved = now
     finally:
         bar.close()
-        checkpoints.save_state(state, *trainer.state())
+        keep(state, trainer)
     return trainer.step_number >= plan.steps
+
+
+def keep(state: Path, trainer: Trainer) -> None:
+    """Write the state of the training, by the first process alone: it is the same in all."""
+    if parallel.first():
+        checkpoints.save_state(state, *trainer.state())
 
 
 def look(trainer: Trainer, held_back: HeldBack, journal: Log, losses: list[Tensor], norm: Tensor) -> str:

@@ -16,7 +16,18 @@ from memnet.reproduction import ITEMS
 ROOMS = (  # from the roof to the ground: a room imports only what is after it
     *("cli", "report", "reproduction", "plots", "tables", "experiments", "analysis", "slips", "evaluation"),
     *("training", "restoration"),
-    *("inference", "checkpoints", "datasets", "degradations", "model", "metrics", "images", "paper", "paths"),
+    *(
+        "inference",
+        "parallel",
+        "checkpoints",
+        "datasets",
+        "degradations",
+        "model",
+        "metrics",
+        "images",
+        "paper",
+        "paths",
+    ),
 )
 HEAVY = ("jupyterlab", "papermill", "nbclient", "pooch", "matplotlib", "ipywidgets", "IPython")  # not for training
 LITERALS = {"str": str, "int": int, "float": float, "bool": bool}

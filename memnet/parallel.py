@@ -1,0 +1,107 @@
+"""One training on several processes, as `torchrun` starts them: who is first, and what all have to agree on.
+
+Every process draws the whole batch with the same generator and works on its share. With synchronised batch norms and
+averaged gradients all of them make the step that one process would make, to rounding. Without torchrun there is one
+process and nothing here does anything.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+def size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if size() > 1 else 0
+
+
+def first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return rank() == 0
+
+
+@contextmanager
+def together(device: str) -> Iterator[str]:
+    """Join the processes that torchrun started, if it did; the device of this one: cpu, cuda, cuda:1 ..."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield device
+        return
+    on_gpu = device.startswith("cuda")
+    device = f"cuda:{os.environ['LOCAL_RANK']}" if on_gpu else device
+    if on_gpu:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def share(batch: Tensor) -> Tensor:
+    """This process's part of a batch (N, ...); ValueError when it cannot be shared out evenly."""
+    if len(batch) % size():
+        raise ValueError(f"a batch of {len(batch)} cannot be shared by {size()} processes: choose a multiple")
+    return batch[rank() :: size()]
+
+
+@torch.no_grad()
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes."""
+    if size() == 1:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= size()
+    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(mean.view(tensor.shape))
+
+
+def agreed(value):
+    """The first process's value, in all of them."""
+    if size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+class SyncedNorm(nn.BatchNorm2d):
+    """A batch norm whose statistics in training are those of all processes' batches together."""
+
+    def forward(self, v: Tensor) -> Tensor:
+        """v (N, C, H, W) normalised; running statistics move as those of `BatchNorm2d`."""
+        if not self.training or size() == 1:
+            return super().forward(v)
+        count, values = v.numel() // v.shape[1] * size(), v.float()
+        mean = all_reduce(values.sum(dim=(0, 2, 3))) / count
+        centred = values - mean.view(1, -1, 1, 1)
+        variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
+        self.remember(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(v.dtype)
+
+    @torch.no_grad()
+    def remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of this batch."""
+        self.num_batches_tracked += 1
+        share_of_new = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share_of_new)
+        self.running_var.lerp_(variance, share_of_new)
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """The model with its batch norms made `SyncedNorm`, in place."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SyncedNorm
+    return model

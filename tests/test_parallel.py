@@ -1,0 +1,96 @@
+"""Two processes on one batch make the steps of one process."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from memnet import checkpoints, parallel
+from memnet.paths import ROOT
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import torch
+from memnet import parallel
+sys.path.insert(0, "tests")
+from test_training import HeldBack, pictures, run, trainer_for
+from memnet.training import best_weights
+from memnet import checkpoints
+
+torch.set_num_threads(1)
+folder, norms = Path(sys.argv[1]), sys.argv[2]
+with parallel.together("cpu"):
+    trainer = trainer_for(steps=10, recipe="paper")  # AdamW makes steps of rounding where a gradient is 0
+    if norms == "synchronised":
+        parallel.synchronised(trainer.model)
+        parallel.synchronised(trainer.average)
+    held = HeldBack(pictures(1), task="super-resolution")
+    assert run(trainer, held, folder)
+    _, model, _ = best_weights(trainer, held)
+    assert parallel.agreed(parallel.rank()) == 0
+    if parallel.first():
+        torch.save([trainer.model.state_dict(), parallel.size(), model.state_dict()], folder / "end.pt")
+"""
+
+
+def trained(folder, processes, norms="synchronised"):
+    """State of the network after ten steps, and how many processes made them."""
+    folder.mkdir()
+    words = ["--standalone", "--nproc-per-node", str(processes), "--no-python", sys.executable, "-c", PROGRAM]
+    start = [sys.executable, "-m", "torch.distributed.run", *words] if processes > 1 else [*words[4:]]
+    done = subprocess.run(
+        [*start, str(folder), norms], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / "end.pt")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("alone") / "1", 1)
+
+
+def largest_difference(one, other):
+    return max(float((one[name].double() - other[name].double()).abs().max()) for name in one)
+
+
+def test_two_processes_equal_one(alone, tmp_path):
+    model, processes, best = trained(tmp_path / "2", 2)
+    assert (processes, alone[1]) == (2, 1)
+    assert largest_difference(model, alone[0]) < 1e-4
+    assert largest_difference(best, alone[2]) < 1e-4
+    tensors, meta = checkpoints.load_state(tmp_path / "2" / "state")
+    assert meta["step"] == 10
+    assert torch.equal(tensors["model.fenet.2.weight"], model["fenet.2.weight"])
+    assert len((tmp_path / "2" / "log.csv").read_text().splitlines()) == 1 + 3 + 1
+
+
+def test_norms_of_each_process_alone_are_something_else(alone, tmp_path):
+    model, _, _ = trained(tmp_path / "2", 2, "local")
+    assert largest_difference(model, alone[0]) > 1e-3
+
+
+def test_one_process_is_not_touched():
+    values = [torch.arange(4.0), torch.ones(2, 2)]
+    before = [value.clone() for value in values]
+    parallel.average(values)
+    assert all(torch.equal(a, b) for a, b in zip(values, before, strict=True))
+    assert parallel.share(values[0]) is not None
+    assert parallel.agreed("x") == "x"
+    assert parallel.first()
+
+
+def test_a_synchronised_norm_alone_is_a_batch_norm():
+    torch.manual_seed(0)
+    norms = [torch.nn.BatchNorm2d(3), parallel.synchronised(torch.nn.BatchNorm2d(3))]
+    v = torch.rand(2, 3, 4, 4)
+    assert torch.equal(norms[0](v), norms[1](v))
+    assert norms[0].state_dict().keys() == norms[1].state_dict().keys()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
+    monkeypatch.setattr(parallel, "size", lambda: 3)
+    with pytest.raises(ValueError, match="8 cannot be shared by 3"):
+        parallel.share(torch.zeros(8))
