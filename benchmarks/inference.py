@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import device, machine, matrix_rate, seconds, section
+from common import device, machine, section
 
 from memnet import PRESETS, analysis, restoration
 from memnet.inference import inference_form
@@ -37,7 +37,7 @@ def against_the_limit(where: torch.device, edge: int) -> list[dict]:
     model = build(PRESETS["M6R6"]).eval().to(where)
     fast = inference_form(build(PRESETS["M6R6"]).eval().to(where))
     x = torch.rand(1, 1, edge, edge, device=where)
-    limit = analysis.operations(PRESETS["M6R6"], edge, edge) / matrix_rate(where, torch.float32)
+    limit = analysis.operations(PRESETS["M6R6"], edge, edge) / analysis.matrix_rate(where, torch.float32)
     forms = {
         "as written, NCHW": (model, torch.contiguous_format),
         "as written, channels_last": (model, torch.channels_last),
@@ -47,7 +47,7 @@ def against_the_limit(where: torch.device, edge: int) -> list[dict]:
     with torch.inference_mode():
         for name, (network, layout) in forms.items():
             network.to(memory_format=layout)
-            took = seconds(partial(network, x.contiguous(memory_format=layout)), where)
+            took = analysis.fastest(partial(network, x.contiguous(memory_format=layout)), where)
             rows.append(
                 {"pixels": f"{edge}x{edge}", "form": name, "seconds": took, "times the matrix product": took / limit}
             )
@@ -59,7 +59,7 @@ def against_pixels(where: torch.device, edges: tuple[int, ...]) -> list[dict]:
     fast = inference_form(build(PRESETS["M6R6"]).eval().to(where))
     rows = []
     for edge in edges:
-        took = seconds(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
+        took = analysis.fastest(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
         rows.append({"pixels": edge**2, "seconds": took, "microseconds per pixel": 1e6 * took / edge**2})
     return rows
 
@@ -72,7 +72,7 @@ def against_depth(where: torch.device, edge: int) -> list[dict]:
             inference_form(build(PRESETS[name]).eval().to(where)),
             analysis.operations(PRESETS[name], edge, edge),
         )
-        took = seconds(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
+        took = analysis.fastest(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
         rows.append(
             {
                 "network": name,
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     arguments, where = parser.parse_args(), device()
-    rate = matrix_rate(where, torch.float32)
+    rate = analysis.matrix_rate(where, torch.float32)
     parts = [f"# Inference\n\n{machine(where)}. Matrix product, float32: {2 * rate / 1e9:.0f} GFLOP/s.\n"]
     parts.append(section("Against the matrix product", against_the_limit(where, 288) + against_the_limit(where, 1000)))
     parts.append(section("Against pixels", against_pixels(where, (96, 192, 384, 768))))

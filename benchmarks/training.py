@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import device, machine, matrix_rate, seconds, section
+from common import device, machine, section
 
 from memnet import PRESETS, analysis, training
 from memnet.model import MemNet, build
@@ -49,10 +49,10 @@ def main() -> None:
         plan = training.Plan("short", 1000, asked.batch, asked.patch, precision=precision)
         trainer = training.Trainer(build(PRESETS["M6R6"]), patches, plan)
         steps[f"memnet train, {precision}"] = (trainer.step, precision)
-    rates = {name: matrix_rate(where, dtype) for name, dtype in training.PRECISIONS.items()}
+    rates = {name: analysis.matrix_rate(where, dtype) for name, dtype in training.PRECISIONS.items()}
     rows, plain = [], None
     for name, (step, precision) in steps.items():
-        took = seconds(step, where, repeats=10 if where.type == "cuda" else 4)
+        took = analysis.fastest(step, where, repeats=10 if where.type == "cuda" else 4)
         plain = plain or took
         flops = 3 * analysis.operations(PRESETS["M6R6"], asked.patch, asked.patch) * asked.batch / took
         rows.append({"loop": name, "milliseconds": 1000 * took, "images per second": asked.batch / took})

@@ -1,7 +1,7 @@
 """What the paper reads out of a network: its size, its gates (sec. 5.3, fig. 5), its spectra (sec. 3.4, fig. 4)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -12,6 +12,7 @@ from scipy import ndimage, stats
 from torch import nn
 
 from memnet import degradations, evaluation, restoration
+from memnet.inference import inference_form
 from memnet.model import Config, MemNet, StackConfig, build
 
 # ---------------------------------------------------------------------------------------------------------------- size
@@ -94,14 +95,33 @@ def seconds(
     config: Config | StackConfig, *, height: int = 288, width: int = 288, repeats: int = 3, device: str = "cpu"
 ) -> float:
     """The shortest of `repeats` times that an untrained network of `config` takes for one picture on `device`."""
-    model = build(config).eval().to(device)
+    model = inference_form(build(config).eval().to(device))
     plane = np.random.default_rng(0).random((height, width))
-    durations = []
-    for _ in range(repeats + 1):  # the first pass warms up
+    return fastest(lambda: restoration.predict(model, plane), device, repeats=repeats)
+
+
+def fastest(work: Callable[[], object], device: torch.device | str = "cpu", *, repeats: int = 3) -> float:
+    """The shortest of `repeats` times in seconds that `work` takes on `device`, after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        wait(device)
         began = time.perf_counter()
-        restoration.predict(model, plane)
-        durations.append(time.perf_counter() - began)
-    return min(durations[1:])
+        work()
+        wait(device)
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
+
+
+def wait(device: torch.device | str) -> None:
+    """Wait until a GPU has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matrix_rate(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
+    """Multiply-adds per second of a machine's own product of two `size` x `size` matrices: what can be had at most."""
+    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return size**3 / fastest(lambda: one @ other, device, repeats=10)
 
 
 # --------------------------------------------------------------------------------------------------------------- gates

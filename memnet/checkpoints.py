@@ -59,10 +59,14 @@ def save_state(folder: Path, tensors: dict[str, Tensor], meta: dict) -> None:
     folder = Path(folder)
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    for number, shard in enumerate(shards(tensors)):
-        write_tensors(new / f"{number:02}.safetensors", shard, {})
-    (new / "state.json").write_text(json.dumps(meta))
+    try:
+        new.mkdir(parents=True)
+        for number, shard in enumerate(shards(tensors)):
+            write_tensors(new / f"{number:02}.safetensors", shard, {})
+        (new / "state.json").write_text(json.dumps(meta))
+    except (ValueError, OSError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise ValueError(f"{folder} cannot be written, the state before is kept: {error}") from error
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
@@ -96,12 +100,14 @@ def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all."""
+    """Write a safetensors file, whole or not at all; ValueError when that is not possible."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(tensors, partial, metadata)
         os.replace(partial, path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be written, what was there before is kept: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
 

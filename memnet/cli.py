@@ -30,7 +30,7 @@ Level = Annotated[int | None, typer.Option(help="The scale of super-resolution: 
 
 
 def says_errors(command: Callable) -> Callable:
-    """Turn a ValueError into one sentence on stderr and exit code 2."""
+    """Turn a ValueError, or what the system refuses, into one sentence on stderr and exit code 2."""
 
     @wraps(command)
     def wrapped(*arguments, **options):
@@ -38,6 +38,9 @@ def says_errors(command: Callable) -> Callable:
             return command(*arguments, **options)
         except ValueError as error:
             typer.echo(f"memnet: {error}", err=True)
+            raise typer.Exit(WRONG_USE) from error
+        except OSError as error:
+            typer.echo(f"memnet: {error.filename or 'a file'}: {error.strerror or error}", err=True)
             raise typer.Exit(WRONG_USE) from error
 
     return wrapped
@@ -243,7 +246,23 @@ def train(
     }
     path = experiments.train(run, **budget, **mode)
     if parallel.first():
-        typer.echo(f"weights: {path}")
+        typer.echo(f"{speed_of(path)}\nweights: {path}")
+
+
+def speed_of(weights: Path) -> str:
+    """The speed of the last cycle of training behind some weights, beside this machine's matrix product."""
+    import torch
+
+    from memnet import analysis, checkpoints, training
+
+    model, history = checkpoints.load(weights)
+    cycle = history["cycles"][-1]
+    images_per_second = cycle["images_per_second"]
+    flops = 6 * analysis.operations(model.config, cycle["patch"], cycle["patch"]) * images_per_second
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    share = flops / 2 / analysis.matrix_rate(device, training.PRECISIONS[cycle["precision"]])
+    words = f"{share:.0%} of this machine's {cycle['precision']} matrix product"
+    return f"speed: {images_per_second:.1f} images/s, {flops / 1e12:.2f} TFLOP/s, {words}"
 
 
 @app.command()

@@ -1,5 +1,8 @@
 """Weights and training states on disk."""
 
+import errno
+import os
+
 import pytest
 import torch
 
@@ -66,3 +69,22 @@ def test_state_survives_a_stop_between_its_renames(tmp_path):
 def test_missing_state_is_said(tmp_path):
     with pytest.raises(ValueError, match="without --resume"):
         checkpoints.load_state(tmp_path / "none")
+
+
+def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch):
+    checkpoints.save(tmp_path / "a", build(TINY), history={"run": "a"})
+    checkpoints.save_state(tmp_path / "s", {"t": torch.ones(1)}, {"step": 1})
+    before = checkpoints.weights_hash(tmp_path / "a")
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(ValueError, match=r"a cannot be written, what was there before is kept: .*No space left"):
+        checkpoints.save(tmp_path / "a", build(TINY), history={"run": "b"})
+    with pytest.raises(ValueError, match="s cannot be written, the state before is kept"):
+        checkpoints.save_state(tmp_path / "s", {"t": torch.zeros(1)}, {"step": 2})
+    assert checkpoints.weights_hash(tmp_path / "a") == before
+    assert checkpoints.load_state(tmp_path / "s")[1] == {"step": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "s"]

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from memnet import cli, images
+from memnet import analysis, checkpoints, cli, images
+from memnet.model import PRESETS, build
 
 
 def memnet(*words):
@@ -253,3 +254,20 @@ def test_items_are_listed():
     result = memnet("reproduce", "--list")
     assert result.exit_code == 0
     assert "fig. 4" in result.output
+
+
+def test_a_trained_run_says_its_speed(tiny_runs):
+    history = {"run": "x", "cycles": [{"images_per_second": 100.0, "patch": 24, "precision": "float32"}]}
+    checkpoints.save(tiny_runs / "x.safetensors", build(PRESETS["M4R6"]), history=history)
+    words = cli.speed_of(tiny_runs / "x.safetensors")
+    flops = 100 * 6 * analysis.operations(PRESETS["M4R6"], 24, 24)
+    assert words.startswith(f"speed: 100.0 images/s, {flops / 1e12:.2f} TFLOP/s, ")
+    assert words.endswith("of this machine's float32 matrix product")
+
+
+def test_what_the_system_refuses_is_one_sentence(tiny_runs, tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    words = ("evaluate", "jpeg-M6R6", "--dataset", "embedded", "--level", 10, "--limit", 1)
+    result = memnet(*words, "--csv", tmp_path / "folder.csv")
+    assert result.exit_code == cli.WRONG_USE
+    assert result.stderr.splitlines()[-1] == f"memnet: {tmp_path / 'folder.csv'}: {os.strerror(errno.EISDIR)}"
