@@ -329,6 +329,11 @@ def spectral_differences(densities: dict[str, np.ndarray]) -> dict[str, np.ndarr
     }
 
 
+def clearest(densities: dict[str, np.ndarray]) -> int:
+    """The number of the picture that shows best what fig. 4 is about: the largest Mem6 - NL6 at high frequencies."""
+    return int(band(spectral_differences(densities)["Mem6 - NL6"], "high").mean(axis=1).argmax())
+
+
 def band(density: np.ndarray, name: str) -> np.ndarray:
     """The elements of densities (..., circles + 1) that lie in a band: low, mid, high, or all but the mean."""
     f = frequencies(density.shape[-1] - 1)

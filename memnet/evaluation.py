@@ -146,8 +146,10 @@ def measure(
     names = datasets.pictures(dataset).names[:limit]
     done = set() if have is None else set(have["image"])
     wanted = [index for index, name in enumerate(names) if name not in done]
-    if wanted:
-        print(f"{run} on {dataset} at {level}: {len(done)} rows reused, {len(wanted)} to measure", file=sys.stderr)
+    print(
+        f"{run} on {dataset} at {level}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure",
+        file=sys.stderr,
+    )
     pictures = datasets.pictures(dataset)
     for index in watched(wanted, f"{run} on {dataset} at {level}", progress=progress):
         options = {"run": run, "task": task, "dataset": dataset, "level": level, "seed": seed}

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -120,6 +121,7 @@ def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh:
     """
     found = stored_rows(run, dataset, level)
     if not datasets.available(dataset) and found is not None and not fresh:
+        print(f"{run} on {dataset} at {level}: {len(found)} rows reused", file=sys.stderr)
         return found
     model = ready(run)
     task, weights = experiment(run).task, checkpoints.weights_hash(weights_path(run))
@@ -169,6 +171,8 @@ def collect(
                     found.append(rows(run, dataset, level, limit=limit, fresh=fresh))
                 else:
                     found.append(stored_rows(run, dataset, level))
+                    count = 0 if found[-1] is None else len(found[-1])
+                    print(f"{run} on {dataset} at {level}: {count} rows reused, none measured", file=sys.stderr)
     found = [table for table in found if table is not None]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=evaluation.COLUMNS)
 

@@ -301,11 +301,14 @@ def spectra(densities: dict[str, np.ndarray], title: str = "") -> Drawing:
 
 
 def spectral_differences(
-    differences: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], claims: pd.DataFrame | None = None
+    differences: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    claims: pd.DataFrame | None = None,
+    one: dict[str, np.ndarray] | None = None,
 ) -> Drawing:
     """Fig. 4 (c): differences of densities in dB, each (mean, low, high) over pictures, (circles + 1,) every one.
 
-    `claims` (of `analysis.claims`) adds to each panel the band that its claim speaks of, the number and the verdict.
+    `one` are those of a single picture, as the paper draws them: thin black lines. `claims` (of `analysis.claims`)
+    adds to each panel the band that its claim speaks of, the number and the verdict.
     """
     with look():
         figure = drawing(2.6 * len(differences), 2.9)
@@ -314,13 +317,17 @@ def spectral_differences(
             frequency = np.linspace(0, 0.5, len(mean))
             axes.axhline(0, color="black", lw=0.8)
             axes.fill_between(frequency[1:], low[1:], high[1:], color=BLUE, alpha=0.2, lw=0)
-            axes.plot(frequency[1:], mean[1:], color=BLUE)
+            axes.plot(frequency[1:], mean[1:], color=BLUE, label="mean of the set")
+            if one is not None:
+                axes.plot(frequency[1:], one[pair][1:], color=BLACK, lw=0.8, label="the picture shown")
             mark_bands(axes)
             axes.set_xlabel("cycles per pixel")
             axes.set_title(pair.replace("-", "\N{MINUS SIGN}"), pad=16)
             if claims is not None:
                 mark_claim(axes, claims[claims.difference == pair].iloc[0])
         panels[0].set_ylabel("difference (dB)")
+        if one is not None:
+            panels[0].legend(fontsize=7)
         return figure
 
 

@@ -269,3 +269,10 @@ def test_detail_box_finds_the_detail():
 
 def test_detail_box_fits_into_a_small_plane():
     assert analysis.detail_box(np.eye(10), 64) == (0, 0, 10, 10)
+
+
+def test_the_clearest_picture_has_most_of_the_high_frequencies():
+    densities = {name: np.ones((3, 61)) for name in ("Mem4", "Mem6", "NL4", "NL6")}
+    densities["Mem6"][1, 45:] = 10
+    densities["Mem6"][2, :30] = 100
+    assert analysis.clearest(densities) == 1

@@ -33,7 +33,8 @@ def random_densities(circles=16):
 
 def draw_differences():
     found = {p: analysis.interval(d) for p, d in analysis.spectral_differences(random_densities()).items()}
-    return plots.spectral_differences(found, analysis.claims(random_densities()))
+    one = {pair: difference[0] for pair, difference in analysis.spectral_differences(random_densities()).items()}
+    return plots.spectral_differences(found, analysis.claims(random_densities()), one)
 
 
 def random_norms(config):
