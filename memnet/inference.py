@@ -6,6 +6,7 @@ in the convolution that follows. And a gate is a running sum over its memories, 
 concatenated, and no recursion's state is kept.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -117,7 +118,7 @@ class InferenceNet(nn.Module):
         self.register_buffer("output_weights", model.output_weights.detach().clone())
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
-    def block(self, number: int, memory: list[Tensor], padded: Tensor, work: Tensor) -> Tensor:
+    def block(self, number: int, memory: list[Tensor], padded: Tensor, work: Tensor, progress: Callable) -> Tensor:
         """B_m of block m = `number` + 1 from [B_0 .. B_{m-1}] (N, C, H, W)."""
         unit, gate = self.units[number], self.gates[number]
         total, sources = gate.start(memory[-1]), iter(gate.memories)
@@ -128,10 +129,16 @@ class InferenceNet(nn.Module):
             state += unit.second(first(state, padded).relu_())
             if self.config.short_term or r == self.config.recursions:
                 next(sources).add_to(total, state, work)
+            progress((number + r / self.config.recursions) / self.config.blocks)
         return total
 
-    def predictions(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """y and [y_1 .. y_M] as of `MemNet.predictions`, for x (N, 1, H, W)."""
+    def predictions(
+        self, x: Tensor, progress: Callable[[float], None] = lambda share: None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """y and [y_1 .. y_M] as of `MemNet.predictions`, for x (N, 1, H, W).
+
+        `progress` is called after every recursion with the share that is done.
+        """
         check_input(x)
         memory = [self.fenet(x).contiguous(memory_format=torch.channels_last)]
         n, c, h, w = memory[0].shape
@@ -139,7 +146,7 @@ class InferenceNet(nn.Module):
         work, y_m = torch.empty_like(memory[0]), []
         first = len(self.units) - len(self.recons)
         for number in range(len(self.units)):
-            memory.append(self.block(number, memory, padded, work))
+            memory.append(self.block(number, memory, padded, work, progress))
             if number >= first:
                 y_m.append(self.recons[number - first](memory[-1], padded) + x)
         if not self.config.multi_supervised:

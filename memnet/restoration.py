@@ -11,7 +11,7 @@ from torch import nn
 
 from memnet import degradations, images
 from memnet.datasets import picture_files
-from memnet.inference import inference_form
+from memnet.inference import InferenceNet, inference_form
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
 UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
@@ -21,12 +21,20 @@ PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that 
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, plane: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """y and [y_1 .. y_M] (float64) of a whole plane (H, W), floats in [0, 1], in float32 where the model lives."""
+def predict(
+    model: nn.Module, plane: np.ndarray, *, progress: Callable[[float], None] | None = None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """y and [y_1 .. y_M] (float64) of a whole plane (H, W), floats in [0, 1], in float32 where the model lives.
+
+    `progress` is called with the share that is done: after every recursion, or at the end where a network has none.
+    """
     x = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
     device = next(model.parameters()).device
     model = inference_form(model)
-    y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last))
+    shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
+    y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last), **shown)
+    if progress and not shown:
+        progress(1.0)
     return as_plane(y), [as_plane(prediction) for prediction in y_m]
 
 
@@ -57,15 +65,19 @@ def restore_plane(
     if tile is None:
         edge = largest_edge(model)
         if plane.size <= edge**2:
-            return predict(model, plane)[0].astype(np.float32)
+            return predict(model, plane, progress=progress)[0].astype(np.float32)
         tile = max(edge - 2 * overlap, 1)
     restored = np.empty(plane.shape, np.float32)
     pieces = list(tiles(plane.shape, size=tile, overlap=overlap))
-    for number, (seen, inner, place) in enumerate(pieces, start=1):
-        restored[place] = predict(model, plane[seen])[0][inner]
-        if progress:
-            progress(number / len(pieces))
+    for number, (seen, inner, place) in enumerate(pieces):
+        within = part_of(progress, number, len(pieces)) if progress else None
+        restored[place] = predict(model, plane[seen], progress=within)[0][inner]
     return restored
+
+
+def part_of(progress: Callable[[float], None], number: int, pieces: int) -> Callable[[float], None]:
+    """The progress of piece `number` as a part of the whole's."""
+    return lambda share: progress((number + share) / pieces)
 
 
 def largest_edge(model: nn.Module) -> int:

@@ -219,7 +219,9 @@ def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
     whole = restoration.restore_plane(model, plane)
     seen = []
     predict = restoration.predict
-    monkeypatch.setattr(restoration, "predict", lambda net, part: seen.append(part.shape) or predict(net, part))
+    monkeypatch.setattr(
+        restoration, "predict", lambda net, part, progress: seen.append(part.shape) or predict(net, part)
+    )
     monkeypatch.setattr(restoration, "free_memory", lambda device: 100_000)
     np.testing.assert_allclose(restoration.restore_plane(model, plane), whole, atol=1e-6)
     edge = restoration.largest_edge(model)
@@ -245,3 +247,9 @@ def test_an_overlap_of_24_is_within_half_a_grey_level(run):
     apart = np.abs(restoration.restore_plane(model, degraded, tile=40, overlap=24) - whole)
     assert 255 * apart.max() < 0.5
     assert 255 * np.abs(restoration.restore_plane(model, degraded, tile=40, overlap=0) - whole).max() > 0.5
+
+
+def test_a_whole_picture_shows_its_progress_too(model):
+    shares = []
+    restoration.restore_plane(model, np.zeros((9, 9)), progress=shares.append)
+    assert shares == [0.5, 1.0]  # one block of two recursions
