@@ -13,6 +13,12 @@ from common import device, machine, section
 from memnet import PRESETS, analysis, training
 from memnet.model import MemNet, build
 
+GPU_LOOPS = {
+    "neither recorded nor compiled": {"recorded": False, "compiled": False},
+    "recorded, not compiled": {"recorded": True, "compiled": False},
+    "compiled, not recorded": {"recorded": False, "compiled": True},
+}
+
 
 def plain_step(model: MemNet, batch: int, patch: int, where: torch.device):
     """The loop that anybody would write first: float32, NCHW, one loss, Adam."""
@@ -45,14 +51,18 @@ def main() -> None:
             "float32",
         )
     }
-    for precision in dict.fromkeys(("float32", training.native_precision(where))):
+    native = training.native_precision(where)
+    loops = {f"memnet train, {precision}": (precision, {}) for precision in dict.fromkeys(("float32", native))}
+    if where.type == "cuda":
+        for words, how in GPU_LOOPS.items():
+            loops[f"{words}, {native}"] = (native, how)
+    for name, (precision, how) in loops.items():
         plan = training.Plan("short", 1000, asked.batch, asked.patch, precision=precision)
-        trainer = training.Trainer(build(PRESETS["M6R6"]), patches, plan)
-        steps[f"memnet train, {precision}"] = (trainer.step, precision)
+        steps[name] = (training.Trainer(build(PRESETS["M6R6"]), patches, plan, **how).step, precision)
     rates = {name: analysis.matrix_rate(where, dtype) for name, dtype in training.PRECISIONS.items()}
     rows, plain = [], None
     for name, (step, precision) in steps.items():
-        took = analysis.fastest(step, where, repeats=10 if where.type == "cuda" else 4)
+        took = analysis.fastest(step, where, repeats=20 if where.type == "cuda" else 4)
         plain = plain or took
         flops = 3 * analysis.operations(PRESETS["M6R6"], asked.patch, asked.patch) * asked.batch / took
         rows.append({"loop": name, "milliseconds": 1000 * took, "images per second": asked.batch / took})

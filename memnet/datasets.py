@@ -180,11 +180,6 @@ def folder(path: Path, *, plane: Callable[[np.ndarray], np.ndarray] = images.lum
     return Pictures([p.stem for p in paths], lambda i: plane(images.read_picture(paths[i])))
 
 
-def folder_digest(path: Path) -> str:
-    """16 hexadecimal digits that name the files of a folder."""
-    return digest_of(f"{p.name} {sha256(p)}" for p in picture_files(path))
-
-
 def picture_files(path: Path) -> list[Path]:
     """The files of a folder that are named like pictures, sorted; ValueError when there is none."""
     path = Path(path)

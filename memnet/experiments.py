@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from memnet import checkpoints, datasets, degradations, evaluation, parallel, training
+from memnet.inference import PRECISIONS, inference_form
 from memnet.model import PRESETS, Config, StackConfig, build, variant
 from memnet.paths import ROOT, WEIGHTS
 
@@ -108,10 +110,16 @@ def load(run: str) -> nn.Module:
     return model
 
 
-def ready(run: str) -> nn.Module:
-    """The trained network of a run on the GPU, if there is one, to restore or measure pictures with."""
+def ready(run: str, precision: str = "float32") -> nn.Module:
+    """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
+
+    `precision` bfloat16 gives a form that is faster where the processor multiplies in it, and less exact.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
     model = load(run)
-    return model.cuda() if torch.cuda.is_available() else model
+    model = model.cuda() if torch.cuda.is_available() else model
+    return model if precision == "float32" else inference_form(model, PRECISIONS[precision])
 
 
 def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False, progress: bool = True):
@@ -211,6 +219,7 @@ def train(
     overwrite: bool = False,
     device: str | None = None,
     local_norms: bool = False,
+    compiled: bool | None = None,
     progress: bool = True,
 ) -> Path:
     """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
@@ -218,7 +227,7 @@ def train(
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
-    from).
+    from). `compiled` says whether torch.compile fuses what it can: on one GPU, unless said otherwise.
 
     Started by torchrun, all its processes train together on shares of one batch, with batch norms over the whole batch
     unless `local_norms`; the first of them writes.
@@ -226,7 +235,8 @@ def train(
     with parallel.together(device or ("cuda" if torch.cuda.is_available() else "cpu")) as device:
         budget = {"steps": steps, "minutes": minutes, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
         mode = {"precision": precision, "resume": resume, "extend": extend, "overwrite": overwrite}
-        return train_on(device, run, output=output, local_norms=local_norms, progress=progress, **budget, **mode)
+        mode |= {"output": output, "local_norms": local_norms, "compiled": compiled, "progress": progress}
+        return train_on(device, run, **budget, **mode)
 
 
 def train_on(
@@ -245,16 +255,18 @@ def train_on(
     extend: bool,
     overwrite: bool,
     local_norms: bool,
+    compiled: bool | None,
     progress: bool,
 ) -> Path:
     """`train` in one of the processes that train together, on its device."""
+    began = time.monotonic()
     what = experiment(run)
     folder = Path(output or WEIGHTS)
     files = {"weights": folder / f"{run}.safetensors", "log": folder / f"{run}.csv", "state": folder / f"{run}.state"}
     check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
     learn, held = training.split(datasets.training_planes(what.training_set))
     model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed)
-    if not local_norms:
+    if parallel.size() > 1 and not local_norms:
         model = parallel.synchronised(model)
     tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
     if meta:
@@ -266,12 +278,14 @@ def train_on(
     stride = training.RECIPES[plan.recipe].stride
     patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
     if meta is None and steps is None:
-        plan, minutes = planned(model, patches, plan, minutes or 30.0), None
-    trainer = training.Trainer(model, patches, plan)
+        plan = planned(model, patches, plan, minutes or 30.0, began=began, compiled=compiled)
+        minutes = None
+    trainer = training.Trainer(model, patches, plan, compiled=compiled)
     trainer.cycles = cycles
     if meta:
         trainer.load_state(tensors, meta)
     held_back = training.HeldBack(held, task=what.task, device=device)
+    minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
     training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
     return finish(what, trainer, held_back, files["weights"])
 
@@ -303,10 +317,19 @@ def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> 
     return model, []
 
 
-def planned(model: nn.Module, patches: training.Patches, plan: training.Plan, minutes: float) -> training.Plan:
-    """The plan with as many steps as end within `minutes`, a tenth of it kept for looking and for the last choice."""
-    seconds = training.seconds_per_step(model, patches, plan)
-    return replace(plan, steps=parallel.agreed(int(0.9 * 60 * minutes / seconds)))
+def planned(
+    model: nn.Module,
+    patches: training.Patches,
+    plan: training.Plan,
+    minutes: float,
+    *,
+    began: float,
+    compiled: bool | None,
+) -> training.Plan:
+    """The plan with as many steps as end `minutes` after `began`, a tenth kept for looking and for the last choice."""
+    seconds = training.seconds_per_step(model, patches, plan, compiled=compiled)
+    left = 60 * minutes - (time.monotonic() - began)
+    return replace(plan, steps=parallel.agreed(int(0.9 * left / seconds)))
 
 
 def finish(what: Experiment, trainer: training.Trainer, held_back: training.HeldBack, path: Path) -> Path:

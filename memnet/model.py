@@ -100,6 +100,11 @@ class PreActivation(nn.Sequential):
     def __init__(self, conv: nn.Conv2d):
         super().__init__(nn.BatchNorm2d(conv.in_channels), nn.ReLU(), conv)
 
+    def forward(self, v: Tensor) -> Tensor:
+        """v (N, C, H, W) normalised, rectified and convolved."""
+        norm, relu, conv = self
+        return conv(relu(norm(v)))
+
 
 def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
     """A `size` x `size` convolution that keeps H and W, with bias and He (MSRA) initialisation."""

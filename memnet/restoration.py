@@ -11,7 +11,7 @@ from torch import nn
 
 from memnet import degradations, images
 from memnet.datasets import picture_files
-from memnet.inference import InferenceNet, inference_form
+from memnet.inference import InferenceNet, cudnn, inference_form
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
 UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
@@ -20,6 +20,7 @@ STRIP = 256  # rows of a picture whose colours are worked on at a time
 PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that share 16 with their neighbour
 
 
+@cudnn(allow_tf32=False)
 @torch.inference_mode()
 def predict(
     model: nn.Module, plane: np.ndarray, *, progress: Callable[[float], None] | None = None

@@ -7,7 +7,7 @@ This room knows networks, pictures and degradations; it knows no table and no na
 import csv
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from memnet import checkpoints, degradations, metrics, parallel
+from memnet.inference import PRECISIONS, cudnn
+from memnet.model import PreActivation, ReconNet, RecursiveUnit
 
 FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
 PADDED_TO = {"super-resolution": 12, "jpeg": 8, "denoising": 1}  # planes are cropped to multiples of this
@@ -25,6 +27,7 @@ HELD_BACK_EVERY = 37  # every 37th training picture is held back, to watch the g
 HELD_BACK_SIZE = 72  # edge of the crop that is looked at, a multiple of every scale and of JPEG's blocks
 CHECKPOINT_SECONDS = 60
 BAD_STEPS = 5  # non-finite steps in a row after which a run stops
+STEPS_BEFORE_RECORDING = 3  # on a GPU: they compile, choose kernels and make the optimiser's state
 LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
 
 
@@ -46,7 +49,6 @@ RECIPES = {
     "short": Recipe("AdamW", 2e-3, 1e-4, clip=0.1, batch=64, patch=31, stride=1, zero_reconstruction=True),
     "paper": Recipe("SGD", 0.1, 1e-4, clip=0.01, batch=64, patch=31, stride=21, zero_reconstruction=False),
 }
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PAPER_EPOCH = 26917  # batches of 64 in the paper's 1,722,688 patches (section 5.1)
 
 
@@ -178,6 +180,7 @@ class HeldBack:
         inputs = np.stack([degraded for _, degraded in self.pairs]).astype(np.float32)
         self.inputs = torch.from_numpy(inputs).unsqueeze(1).to(device)
 
+    @cudnn(allow_tf32=False)
     @torch.no_grad()
     def gain(self, model: nn.Module) -> float:
         """Mean over pictures and levels of PSNR(y) - PSNR(x), in float32, with the network's running statistics."""
@@ -200,81 +203,164 @@ def supervised_loss(model: nn.Module, x: Tensor, clean: Tensor) -> Tensor:
 
 
 def optimiser_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser. AdamW decays convolution weights only; SGD gives biases a tenth of the rate."""
+    """The recipe's optimiser. AdamW decays convolution weights only; SGD gives biases a tenth of the rate.
+
+    It is fused, takes its rate from a tensor and makes no step where its `found_inf` is 1: no number passes through
+    the processor, so that a GPU need not wait for it.
+    """
+    device = next(model.parameters()).device
     weights = [p for p in model.parameters() if p.ndim == 4]
     others = [p for p in model.parameters() if p.ndim != 4]
     if recipe.optimiser == "AdamW":
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        groups = [{**group, "scale": 1.0} for group in groups]
-        return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.999), fused=True)
+        groups = [{**group, "scale": 1.0, "lr": torch.tensor(recipe.rate, device=device)} for group in groups]
+        return torch.optim.AdamW(groups, betas=(0.9, 0.999), fused=True, capturable=device.type == "cuda")
     biases = [module.bias for module in model.modules() if isinstance(module, nn.Conv2d)]
     slow = {id(bias) for bias in biases}
     rest = [p for p in model.parameters() if id(p) not in slow]
     groups = [{"params": rest, "scale": 1.0}, {"params": biases, "scale": 0.1}]
-    return torch.optim.SGD(groups, lr=recipe.rate, momentum=0.9, weight_decay=recipe.weight_decay)
+    groups = [{**group, "lr": torch.tensor(recipe.rate, device=device)} for group in groups]
+    return torch.optim.SGD(groups, momentum=0.9, weight_decay=recipe.weight_decay, fused=True)
+
+
+def compile_pieces(model: nn.Module, backend: str = "inductor") -> None:
+    """Have `torch.compile` fuse norms, activations and sums of the pieces that repeat: one graph serves all blocks.
+
+    Copies of the model (`deepcopy`) are not compiled.
+    """
+    torch._dynamo.config.recompile_limit = 64  # one graph for each shape of gate
+    for module in model.modules():
+        if isinstance(module, RecursiveUnit | PreActivation | ReconNet):
+            module.compile(dynamic=False, backend=backend)
+
+
+class Recorded:
+    """A function of tensors on a GPU that is recorded as one CUDA graph and then replayed by a single launch.
+
+    The first calls run as they are. From then on the function must do the same with tensors at the same places: what
+    changes from call to call has to come in as an argument or lie in a tensor.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]):
+        self.function, self.calls, self.graph = function, 0, None
+        self.aside = torch.cuda.Stream()
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the function returns for `inputs`, always of the shapes of the first call."""
+        if self.calls < STEPS_BEFORE_RECORDING:
+            self.calls += 1
+            self.aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.aside):
+                outputs = self.function(*inputs)
+            torch.cuda.current_stream().wait_stream(self.aside)
+            return outputs
+        if self.graph is None:
+            self.graph, self.inputs = torch.cuda.CUDAGraph(), [tensor.clone() for tensor in inputs]
+            with torch.cuda.graph(self.graph):
+                self.outputs = self.function(*self.inputs)
+        for place, tensor in zip(self.inputs, inputs, strict=True):
+            place.copy_(tensor)
+        self.graph.replay()
+        return tuple(tensor.clone() for tensor in self.outputs)
 
 
 class Trainer:
-    """The state of one cycle of training (network, average, optimiser, random generator) and its single step."""
+    """The state of one cycle of training (network, average, optimiser, random generator) and its single step.
 
-    def __init__(self, model: nn.Module, patches: Patches, plan: Plan):
+    On one GPU the pieces of the network are `compiled` and the whole step is `recorded` as a CUDA graph, unless said
+    otherwise; several GPUs, and the recipe `paper`, run it as it is written.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        patches: Patches,
+        plan: Plan,
+        *,
+        compiled: bool | None = None,
+        recorded: bool | None = None,
+    ):
         self.recipe, self.plan, self.patches = RECIPES[plan.recipe], plan, patches
-        self.model = model.to(patches.device, memory_format=torch.channels_last).train()
+        device = patches.device
+        self.model = model.to(device, memory_format=torch.channels_last).train()
         self.average = deepcopy(self.model).eval()
         self.optimiser = optimiser_for(self.model, self.recipe)
-        self.generator = torch.Generator(patches.device).manual_seed(plan.seed)
-        self.step_number = self.skipped = self.skipped_in_a_row = 0
+        self.generator = torch.Generator(device).manual_seed(plan.seed)
+        self.step_number = 0
+        self.skips = torch.zeros(2, dtype=torch.long, device=device)  # steps skipped: in all, in a row
+        self.clip, self.newest = torch.zeros((), device=device), torch.zeros((), device=device)
         self.seconds = 0.0
         self.cycles = []  # what the network has behind it: the records of earlier cycles
+        one_gpu = device.type == "cuda" and parallel.size() == 1
+        if one_gpu if compiled is None else compiled:
+            compile_pieces(self.model)
+        recordable = one_gpu and self.recipe.optimiser == "AdamW"
+        self.advance = Recorded(self.update) if (recordable if recorded is None else recorded) else self.update
+
+    @property
+    def skipped(self) -> int:
+        """Steps without a finite gradient so far; they changed no weight."""
+        return int(self.skips[0])
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One update; the loss and the gradients' norm before clipping. A non-finite step changes no weight."""
         x, clean = (parallel.share(part) for part in self.patches.draw(self.plan.batch, self.generator))
         rate = self.plan.rate(self.step_number)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["scale"]
+            group["lr"].fill_(rate * group["scale"])
+        self.clip.fill_(self.recipe.clip / rate if self.recipe.optimiser == "SGD" else self.recipe.clip)
+        self.newest.fill_(1 - min(0.999, (self.step_number + 2) / (self.step_number + 11)))
+        loss, norm = self.advance(x, clean)
+        self.step_number += 1
+        if self.step_number % BAD_STEPS == 0:
+            self.check_divergence()
+        return loss, norm
+
+    @cudnn(benchmark=True)
+    def update(self, x: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """`step` on a given batch, without reading a number: on a GPU it can be recorded."""
         with torch.autocast(self.patches.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
             loss = supervised_loss(self.model, x.contiguous(memory_format=torch.channels_last), clean)
         self.optimiser.zero_grad()
         loss.backward()
         loss = loss.detach()
-        parallel.average([loss, *(p.grad for p in self.model.parameters() if p.grad is not None)])
-        clip = self.recipe.clip / rate if self.recipe.optimiser == "SGD" else self.recipe.clip
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-        self.step_number += 1
-        if torch.isfinite(norm):
-            self.skipped_in_a_row = 0
-            self.optimiser.step()
-            self.update_average()
-        else:
-            self.skipped += 1
-            self.skipped_in_a_row += 1
-            self.restore_statistics()
-            self.check_divergence()
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        parallel.average([loss, *gradients])
+        norm = nn.utils.get_total_norm(gradients)
+        torch._foreach_mul_(gradients, (self.clip / (norm + 1e-6)).clamp(max=1))
+        bad = ~torch.isfinite(norm)
+        self.optimiser.found_inf = bad.float()
+        self.optimiser.step()
+        self.skips.copy_(torch.stack([self.skips[0] + bad, (self.skips[1] + 1) * bad]))
+        self.update_average(bad)
         return loss, norm
 
     def check_divergence(self) -> None:
-        if self.skipped_in_a_row >= BAD_STEPS:
+        """ValueError when the last steps had no finite gradient."""
+        if int(self.skips[1]) >= BAD_STEPS:
             raise ValueError(
                 f"{BAD_STEPS} steps in a row up to step {self.step_number} had no finite gradient: "
                 f"start again with half the rate or another seed; the last checkpoint is kept"
             )
 
     @torch.no_grad()
-    def update_average(self) -> None:
-        """Exponential average of the weights, 0.999 but shorter at the start; buffers are the network's own."""
-        keep = min(0.999, (self.step_number + 1) / (self.step_number + 10))
-        pairs = list(zip(self.average.parameters(), self.model.parameters(), strict=True))
-        torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1 - keep)
-        for kept, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(now, 1 - keep)
+    def update_average(self, bad: Tensor) -> None:
+        """Exponential average of weights and statistics, 0.999 but shorter at the start.
 
-    @torch.no_grad()
-    def restore_statistics(self) -> None:
-        """Batch-norm statistics of before a non-finite step: the average's."""
-        for kept, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            now.copy_(kept)
+        After a non-finite step (`bad`) nothing moves, and the network's statistics become the average's.
+        """
+        newest = torch.where(bad, 0.0, self.newest)
+        kept, now = list(self.average.parameters()), list(self.model.parameters())
+        moves = torch._foreach_sub(now, kept)
+        torch._foreach_mul_(moves, newest)
+        torch._foreach_add_(kept, moves)
+        kept, now = statistics(self.average), statistics(self.model)
+        sizes = [len(values) for values in now]
+        average, latest = torch.cat(kept), torch.cat(now)
+        latest = torch.where(bad, average, latest)
+        torch._foreach_copy_(now, latest.split(sizes))
+        torch._foreach_copy_(kept, torch.lerp(average, latest, newest).split(sizes))
+        torch._foreach_add_(counters(self.model), -bad.long())
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """All tensors and JSON values from which the next step follows, bit for bit on a CPU."""
@@ -305,7 +391,8 @@ class Trainer:
         slots = {number: laid_out_like(parameters[number], slot) for number, slot in slots.items()}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
         self.generator.set_state(tensors["generator"])
-        self.step_number, self.skipped, self.seconds = meta["step"], meta["skipped"], meta["seconds"]
+        self.step_number, self.seconds = meta["step"], meta["seconds"]
+        self.skips[0] = meta["skipped"]
         self.cycles = meta["cycles"]
 
 
@@ -313,6 +400,16 @@ def laid_out_like(parameter: Tensor, slot: dict[str, Tensor]) -> dict[str, Tenso
     """An optimiser's tensors in the memory layout of their parameter: fused kernels pair them byte by byte."""
     moments = {name: value for name, value in slot.items() if value.shape == parameter.shape}
     return slot | {name: torch.empty_like(parameter).copy_(value) for name, value in moments.items()}
+
+
+def statistics(model: nn.Module) -> list[Tensor]:
+    """Running means and variances of all batch norms."""
+    return [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+
+
+def counters(model: nn.Module) -> list[Tensor]:
+    """How many batches each batch norm has seen."""
+    return [buffer for buffer in model.buffers() if not buffer.is_floating_point()]
 
 
 @torch.no_grad()
@@ -334,7 +431,7 @@ def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch:
 def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module, dict[str, float]]:
     """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures."""
     renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 1}
-    candidates = {"last": trainer.model, "average": trainer.average}
+    candidates = {"last": deepcopy(trainer.model), "average": trainer.average}  # the copy is not compiled
     for name in ("last", "average"):
         candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)
     gains = {name: held_back.gain(model) for name, model in candidates.items()}
@@ -349,15 +446,17 @@ def native_precision(device: torch.device | str) -> str:
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
 
 
-def seconds_per_step(model: nn.Module, patches: Patches, plan: Plan, *, steps: int = 4) -> float:
+def seconds_per_step(
+    model: nn.Module, patches: Patches, plan: Plan, *, steps: int = 4, compiled: bool | None = None
+) -> float:
     """Median time of a step, measured on a copy that is thrown away."""
-    trial = Trainer(deepcopy(model), patches, plan)
+    trial = Trainer(deepcopy(model), patches, plan, compiled=compiled)
     times = []
-    for _ in range(steps + 2):
+    for _ in range(STEPS_BEFORE_RECORDING + 1 + steps):
         begin = time.perf_counter()
         float(trial.step()[0])
         times.append(time.perf_counter() - begin)
-    return float(np.median(times[2:]))
+    return float(np.median(times[STEPS_BEFORE_RECORDING + 1 :]))
 
 
 class Log:

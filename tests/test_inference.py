@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import datasets, degradations, experiments
+from memnet import datasets, degradations, experiments, inference, restoration
 from memnet.inference import InferenceNet, inference_form
 from memnet.model import Config, StackConfig, build
 
@@ -87,3 +87,31 @@ def test_it_leaves_the_network_as_it_is():
 def test_networks_without_memory_blocks_are_their_own_form():
     model = build(StackConfig(2, channels=4))
     assert inference_form(model) is model
+    with pytest.raises(ValueError, match="float32 alone"):
+        inference_form(model, torch.bfloat16)
+
+
+@torch.inference_mode()
+def test_the_size_of_a_strip_changes_nothing(monkeypatch):
+    model, x = lived(Config(2, 2, channels=4)), torch.rand(1, 1, 13, 7)
+    whole = inference_form(model)(x)
+    for size in (1, 3 * 9 * 4 * 4, 10**9):
+        monkeypatch.setattr(inference, "STRIP_BYTES", size)
+        torch.testing.assert_close(inference_form(model)(x), whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
+
+
+@pytest.mark.parametrize("run", [run for run in TRAINED if run in experiments.DEFAULT_RUNS.values()])
+def test_bfloat16_changes_gray_levels_as_little_as_is_said(run):
+    task = experiments.experiment(run).task
+    plane = datasets.pictures("embedded")[2].plane[:48, :72]
+    level = degradations.task(task).levels[0]
+    degraded = degradations.degrade(plane, task=task, level=level, key="camera")[1]
+    exact, rounded = (restoration.predict(experiments.ready(run, one), degraded)[0] for one in ("float32", "bfloat16"))
+    error = 255 * np.abs(rounded - exact)
+    assert 0 < error.mean() < 0.15
+    assert error.max() < 2
+
+
+def test_unknown_precisions_are_refused():
+    with pytest.raises(ValueError, match="unknown precision 'half'"):
+        experiments.ready("sr-M6R6", "half")

@@ -240,3 +240,22 @@ def test_held_back_pictures_are_not_learned_from():
     assert not {p.tobytes() for p in learn} & {p.tobytes() for p in held}
     with pytest.raises(ValueError, match="two pictures or more"):
         training.split(planes[:1])
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+def test_compiled_pieces_give_the_same_gradients_with_one_graph_for_all_blocks():
+    torch.manual_seed(0)
+    plain = build(Config(3, 2, channels=4)).train()
+    compiled = deepcopy(plain)
+    training.compile_pieces(compiled, backend="aot_eager")
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    x, clean = torch.rand(2, 1, 9, 9), torch.rand(2, 1, 9, 9)
+    for model in (plain, compiled):
+        training.supervised_loss(model, x, clean).backward()
+    for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert graphs == 1 + 1 + 3 + 1  # FENet, recursive units, gates, ReconNet
+    copied = deepcopy(compiled)
+    assert copied.blocks[0].recursive_unit._compiled_call_impl is None

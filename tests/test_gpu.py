@@ -1,0 +1,79 @@
+"""What only a GPU shows: recorded and compiled steps, exact float32, the same pictures as a CPU's."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from test_training import pictures, run
+
+from memnet import checkpoints, restoration, training
+from memnet.inference import inference_form
+from memnet.model import Config, build
+from memnet.training import HeldBack, Patches, Plan, Trainer
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
+    pytest.mark.filterwarnings("ignore"),  # the compiler's own
+]
+SMALL = Config(3, 2, channels=16)
+
+
+def trainer_for(steps=20, precision="float32", nan=False, **how):
+    torch.manual_seed(1)
+    model = build(SMALL)
+    torch.nn.init.zeros_(model.reconnet.conv.weight)
+    patches = Patches(pictures(), task="super-resolution", patch=24, device="cuda")
+    if nan:
+        patches.pixels = patches.pixels.float() * torch.nan
+    return Trainer(model, patches, Plan("short", steps, batch=8, patch=24, precision=precision), **how)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_recorded_steps_are_the_steps_as_written(compiled):
+    plain = trainer_for(compiled=False, recorded=False)
+    fast = trainer_for(compiled=compiled, recorded=True)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for number in range(8):
+            (loss, norm), (loss_too, norm_too) = plain.step(), fast.step()
+            assert float(loss_too) == pytest.approx(float(loss), rel=1e-3), number
+            assert float(norm_too) == pytest.approx(float(norm), rel=2e-2), number
+    for name, value in plain.average.state_dict().items():
+        torch.testing.assert_close(fast.average.state_dict()[name], value, rtol=2e-2, atol=2e-3, msg=name)
+    assert fast.model.fenet[0].num_batches_tracked == 8
+
+
+def test_non_finite_recorded_steps_change_nothing_and_then_stop_the_run():
+    trainer = trainer_for(nan=True, compiled=False)
+    before = deepcopy(trainer.model.state_dict())
+    for _ in range(training.BAD_STEPS - 1):
+        trainer.step()
+    with pytest.raises(ValueError, match="no finite gradient"):
+        trainer.step()
+    assert trainer.skipped == training.BAD_STEPS
+    after = trainer.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_stops_and_goes_on(tmp_path):
+    held = HeldBack(pictures(1), task="super-resolution", device="cuda")
+    first = trainer_for(precision="bfloat16")
+    assert not run(first, held, tmp_path, minutes=0.0)
+    second = trainer_for(precision="bfloat16")
+    second.load_state(*checkpoints.load_state(tmp_path / "state"))
+    assert second.step_number == first.step_number > 0
+    assert run(second, held, tmp_path)
+    _, model, gains = training.best_weights(second, held)
+    assert all(np.isfinite(gain) for gain in gains.values())
+    assert next(model.parameters()).device.type == "cuda"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (70, 131)])
+def test_pictures_are_restored_as_on_a_cpu(size):
+    torch.manual_seed(0)
+    model = build(Config(6, 6)).eval()
+    picture = np.random.default_rng(0).random(size)
+    expected = restoration.predict(model, picture)[0]
+    got = restoration.predict(deepcopy(model).cuda(), picture)[0]
+    assert np.abs(got - expected).max() * 255 < 1e-3 * max(1, np.abs(expected).max())
+    assert next(inference_form(deepcopy(model).cuda()).parameters()).device.type == "cuda"
