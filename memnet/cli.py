@@ -217,7 +217,9 @@ def train(
     recipe: Annotated[str, typer.Option(help="short (AdamW, cosine) or paper (SGD as printed).")] = "short",
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the weights and of the patches.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of new weights and of the patches; another for each cycle if left out.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16; the processor's best if left out.")
     ] = None,
@@ -256,7 +258,20 @@ def train(
     }
     path = experiments.train(run, **budget, **mode)
     if parallel.first():
-        typer.echo(f"{speed_of(path)}\nweights: {path}")
+        typer.echo(f"{gain_of(path)}\n{speed_of(path)}\nweights: {path}")
+
+
+def gain_of(weights: Path) -> str:
+    """What some weights gain on held-back pictures, and whether their last cycle was worth it."""
+    from memnet import checkpoints
+
+    cycles = checkpoints.load(weights)[1]["cycles"]
+    gains = [cycle["held_back_gain"] for cycle in cycles]
+    words = f"gain on held-back pictures: {gains[-1]:+.3f} dB"
+    if len(gains) == 1:
+        return words
+    worse = ": this cycle made it worse, keep the weights of before" if gains[-1] < gains[-2] else ""
+    return f"{words}, {gains[-2]:+.3f} before this cycle{worse}"
 
 
 def speed_of(weights: Path) -> str:

@@ -211,7 +211,7 @@ def train(
     recipe: str = "short",
     batch: int | None = None,
     patch: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     precision: str | None = None,
     output: Path | None = None,
     resume: bool = False,
@@ -226,8 +226,11 @@ def train(
 
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
+    `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
+    same patches again otherwise. `compiled` says whether torch.compile fuses what it can: on one GPU, unless given.
+
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
-    from). `compiled` says whether torch.compile fuses what it can: on one GPU, unless said otherwise.
+    from).
 
     Started by torchrun, all its processes train together on shares of one batch, with batch norms over the whole batch
     unless `local_norms`; the first of them writes.
@@ -248,7 +251,7 @@ def train_on(
     recipe: str,
     batch: int | None,
     patch: int | None,
-    seed: int,
+    seed: int | None,
     precision: str | None,
     output: Path | None,
     resume: bool,
@@ -265,7 +268,8 @@ def train_on(
     files = {"weights": folder / f"{run}.safetensors", "log": folder / f"{run}.csv", "state": folder / f"{run}.state"}
     check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
     learn, held = training.split(datasets.training_planes(what.training_set))
-    model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed)
+    model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
+    seed = len(cycles) if seed is None else seed
     if parallel.size() > 1 and not local_norms:
         model = parallel.synchronised(model)
     tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)

@@ -22,7 +22,7 @@ WEIGHTS_HEAD = """# Weights
 Written by `memnet report` from the histories inside the files (safetensors, float32): what each run got. A run of
 several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
 dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
-cycle. `memnet train RUN --extend` goes on.
+cycle. `memnet train RUN --extend` goes on. Cycles of one seed and patch size drew the same patches in the same order.
 """
 
 REPORT_HEAD = f"""# Report
@@ -175,7 +175,7 @@ def cycles_of(run: str) -> list[dict]:
     for number, cycle in enumerate(experiments.load(run).history["cycles"], start=1):
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
         facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
-        facts |= {"precision": cycle.get("precision", "float32")}
+        facts |= {"seed": cycle.get("seed", 0), "precision": cycle.get("precision", "float32")}
         facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
         facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
         rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})

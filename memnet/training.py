@@ -430,7 +430,7 @@ def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch:
 
 def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module, dict[str, float]]:
     """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures."""
-    renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 1}
+    renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 10**6}
     candidates = {"last": deepcopy(trainer.model), "average": trainer.average}  # the copy is not compiled
     for name in ("last", "average"):
         candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)

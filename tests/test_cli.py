@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from memnet import analysis, checkpoints, cli, images
-from memnet.model import PRESETS, build
+from memnet.model import PRESETS, Config, build
 
 
 def memnet(*words):
@@ -254,6 +254,20 @@ def test_items_are_listed():
     result = memnet("reproduce", "--list")
     assert result.exit_code == 0
     assert "fig. 4" in result.output
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([0.5], "gain on held-back pictures: +0.500 dB"),
+        ([0.5, 0.75], "gain on held-back pictures: +0.750 dB, +0.500 before this cycle"),
+        ([0.5, 0.25], "+0.500 before this cycle: this cycle made it worse, keep the weights of before"),
+    ],
+)
+def test_a_trained_run_says_its_gain_and_whether_a_cycle_was_worth_it(tmp_path, gains, words):
+    cycles = [{"held_back_gain": gain} for gain in gains]
+    checkpoints.save(tmp_path / "x.safetensors", build(Config(1, 1, channels=2)), history={"cycles": cycles})
+    assert cli.gain_of(tmp_path / "x.safetensors").endswith(words)
 
 
 def test_a_trained_run_says_its_speed(tiny_runs):

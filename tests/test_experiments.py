@@ -61,6 +61,9 @@ def test_another_cycle_begins_from_the_weights_and_is_told(small):
     first = checkpoints.weights_hash(train(small))
     path = train(small, extend=True, steps=10)
     assert [cycle["steps"] for cycle in checkpoints.load(path)[1]["cycles"]] == [12, 10]
+    assert [cycle["seed"] for cycle in checkpoints.load(path)[1]["cycles"]] == [0, 1]  # other patches
+    train(small, extend=True, steps=10, seed=7)
+    assert checkpoints.load(path)[1]["cycles"][-1]["seed"] == 7
     assert checkpoints.weights_hash(path) != first
 
 
