@@ -15,7 +15,7 @@ import torch
 from common import device, machine, section
 
 from memnet import PRESETS, analysis, restoration
-from memnet.inference import PRECISIONS, inference_form
+from memnet.inference import PRECISIONS, cudnn, inference_form
 from memnet.model import build
 
 PEAK = """import sys, numpy as np, torch
@@ -49,7 +49,7 @@ def against_the_limit(where: torch.device, edge: int, *, repeats: int, written: 
         forms["as written, channels_last"] = (model, torch.channels_last)
     for precision, dtype in PRECISIONS.items():
         forms[f"inference form, {precision}"] = (inference_form(model, dtype), torch.channels_last)
-    with torch.inference_mode():
+    with torch.inference_mode(), cudnn(allow_tf32=False):
         for name, (network, layout) in forms.items():
             network.to(memory_format=layout)
             took = analysis.fastest(partial(network, x.contiguous(memory_format=layout)), where, repeats=repeats)

@@ -11,6 +11,7 @@ import torch
 from common import device, machine, section
 
 from memnet import PRESETS, analysis, training
+from memnet.inference import cudnn
 from memnet.model import MemNet, build
 
 GPU_LOOPS = {
@@ -25,6 +26,7 @@ def plain_step(model: MemNet, batch: int, patch: int, where: torch.device):
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
     x, clean = (torch.rand(batch, 1, patch, patch, device=where) for _ in range(2))
 
+    @cudnn(allow_tf32=False)
     def step() -> None:
         loss = training.supervised_loss(model, x, clean)
         optimiser.zero_grad()

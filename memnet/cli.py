@@ -87,6 +87,8 @@ def restore(
 
     Noise level and JPEG quality need not be given: one network serves them all. Colour pictures keep their colours.
     """
+    import torch
+
     from memnet import experiments, restoration
 
     scale = level if task == "super-resolution" else None
@@ -106,7 +108,10 @@ def restore(
             photograph = restoration.restore_file(file, target, **how, progress=progress_of(where))
             remarks = "".join(f" ({remark})" for remark in photograph.remarks)
             typer.echo(f"{where} -> {target}{remarks}")
-        except (ValueError, MemoryError) as error:
+        except (MemoryError, torch.OutOfMemoryError):
+            failed += 1
+            typer.echo(f"memnet: {file}: there is not enough memory: give a smaller --tile", err=True)
+        except ValueError as error:
             failed += 1
             typer.echo(f"memnet: {error}", err=True)
     if failed:
@@ -263,15 +268,15 @@ def train(
 
 def gain_of(weights: Path) -> str:
     """What some weights gain on held-back pictures, and whether their last cycle was worth it."""
-    from memnet import checkpoints
+    from memnet import checkpoints, training
 
     cycles = checkpoints.load(weights)[1]["cycles"]
     gains = [cycle["held_back_gain"] for cycle in cycles]
     words = f"gain on held-back pictures: {gains[-1]:+.3f} dB"
     if len(gains) == 1:
         return words
-    worse = ": this cycle made it worse, keep the weights of before" if gains[-1] < gains[-2] else ""
-    return f"{words}, {gains[-2]:+.3f} before this cycle{worse}"
+    kept = "; it gained nothing, the weights are those of before" if cycles[-1]["weights"] == training.AS_BEFORE else ""
+    return f"{words}, {gains[-2]:+.3f} before this cycle{kept}"
 
 
 def speed_of(weights: Path) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -285,7 +286,7 @@ def train_on(
         plan = planned(model, patches, plan, minutes or 30.0, began=began, compiled=compiled)
         minutes = None
     trainer = training.Trainer(model, patches, plan, compiled=compiled)
-    trainer.cycles = cycles
+    trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
     if meta:
         trainer.load_state(tensors, meta)
     held_back = training.HeldBack(held, task=what.task, device=device)

@@ -132,7 +132,8 @@ class FoldedGate(nn.Module):
     def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d):
         super().__init__()
         channels = conv.out_channels
-        weight, none = conv.weight.detach().double(), torch.zeros(channels, dtype=torch.float64)
+        weight = conv.weight.detach().double()
+        none = torch.zeros(channels, dtype=torch.float64, device=weight.device)
         parts = range(0, conv.in_channels, channels)
         self.memories = nn.ModuleList(
             Clamped(part_of(norm, i, i + channels), weight[:, i : i + channels], none) for i in parts

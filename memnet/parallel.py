@@ -34,6 +34,8 @@ def first() -> bool:
 def together(device: str) -> Iterator[str]:
     """Join the processes that torchrun started, if it did; the device of this one: cpu, cuda, cuda:1 ..."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        if device.startswith("cuda:"):
+            torch.cuda.set_device(device)
         yield device
         return
     on_gpu = device.startswith("cuda")

@@ -5,9 +5,11 @@ This room knows networks, pictures and degradations; it knows no table and no na
 """
 
 import csv
+import gc
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ PADDED_TO = {"super-resolution": 12, "jpeg": 8, "denoising": 1}  # planes are cr
 HELD_BACK_EVERY = 37  # every 37th training picture is held back, to watch the gain on
 HELD_BACK_SIZE = 72  # edge of the crop that is looked at, a multiple of every scale and of JPEG's blocks
 CHECKPOINT_SECONDS = 60
+AS_BEFORE = "as before"  # the choice of weights after a cycle that gained nothing
 BAD_STEPS = 5  # non-finite steps in a row after which a run stops
 STEPS_BEFORE_RECORDING = 3  # on a GPU: they compile, choose kernels and make the optimiser's state
 LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
@@ -220,7 +223,10 @@ def optimiser_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     rest = [p for p in model.parameters() if id(p) not in slow]
     groups = [{"params": rest, "scale": 1.0}, {"params": biases, "scale": 0.1}]
     groups = [{**group, "lr": torch.tensor(recipe.rate, device=device)} for group in groups]
-    return torch.optim.SGD(groups, momentum=0.9, weight_decay=recipe.weight_decay, fused=True)
+    optimiser = torch.optim.SGD(groups, momentum=0.9, weight_decay=recipe.weight_decay, fused=True)
+    for parameter in model.parameters():  # the first step would make them, and not fill them if it is skipped
+        optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimiser
 
 
 def compile_pieces(model: nn.Module, backend: str = "inductor") -> None:
@@ -228,10 +234,21 @@ def compile_pieces(model: nn.Module, backend: str = "inductor") -> None:
 
     Copies of the model (`deepcopy`) are not compiled.
     """
-    torch._dynamo.config.recompile_limit = 64  # one graph for each shape of gate
+    torch._dynamo.config.cache_size_limit = 64  # one graph for each shape of gate
     for module in model.modules():
         if isinstance(module, RecursiveUnit | PreActivation | ReconNet):
             module.compile(dynamic=False, backend=backend)
+
+
+@contextmanager
+def collected() -> Iterator[None]:
+    """No garbage, and none collected meanwhile: another graph that dies while one is recorded would spoil it."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Recorded:
@@ -256,7 +273,7 @@ class Recorded:
             return outputs
         if self.graph is None:
             self.graph, self.inputs = torch.cuda.CUDAGraph(), [tensor.clone() for tensor in inputs]
-            with torch.cuda.graph(self.graph):
+            with collected(), torch.cuda.graph(self.graph):
                 self.outputs = self.function(*self.inputs)
         for place, tensor in zip(self.inputs, inputs, strict=True):
             place.copy_(tensor)
@@ -291,6 +308,7 @@ class Trainer:
         self.clip, self.newest = torch.zeros((), device=device), torch.zeros((), device=device)
         self.seconds = 0.0
         self.cycles = []  # what the network has behind it: the records of earlier cycles
+        self.before = None  # the network as they left it, in evaluation
         one_gpu = device.type == "cuda" and parallel.size() == 1
         if one_gpu if compiled is None else compiled:
             compile_pieces(self.model)
@@ -316,7 +334,7 @@ class Trainer:
             self.check_divergence()
         return loss, norm
 
-    @cudnn(benchmark=True)
+    @cudnn(benchmark=True, allow_tf32=False)
     def update(self, x: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
         """`step` on a given batch, without reading a number: on a GPU it can be recorded."""
         with torch.autocast(self.patches.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
@@ -360,12 +378,13 @@ class Trainer:
         latest = torch.where(bad, average, latest)
         torch._foreach_copy_(now, latest.split(sizes))
         torch._foreach_copy_(kept, torch.lerp(average, latest, newest).split(sizes))
-        torch._foreach_add_(counters(self.model), -bad.long())
+        torch._foreach_add_(counters(self.model), -bad.long(), alpha=1)  # without alpha it would read the number
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """All tensors and JSON values from which the next step follows, bit for bit on a CPU."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"before.{k}": v for k, v in self.before.state_dict().items()} if self.before else {}
         for number, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": v for k, v in slots.items() if torch.is_tensor(v)}
         tensors["generator"] = self.generator.get_state()
@@ -373,10 +392,10 @@ class Trainer:
         return tensors, {"plan": asdict(self.plan), "cycles": self.cycles, **counts}
 
     def load_state(self, tensors: dict[str, Tensor], meta: dict) -> None:
-        """Go on from `state()`; ValueError when it belongs to another network or another plan."""
+        """Go on from `state()`, before the first step; ValueError when it belongs to another network or plan."""
         if Plan(**meta["plan"]) != self.plan:
             raise ValueError(f"this training state was made with {meta['plan']}, not {asdict(self.plan)}")
-        part = {name: {} for name in ("model", "average")}
+        part = {name: {} for name in ("model", "average", "before")}
         slots = {}
         for name, tensor in tensors.items():
             owner, _, rest = name.partition(".")
@@ -387,10 +406,16 @@ class Trainer:
                 slots.setdefault(int(number), {})[slot] = tensor
         self.model.load_state_dict(part["model"])
         self.average.load_state_dict(part["average"])
+        if part["before"]:
+            self.before = deepcopy(self.average)
+            self.before.load_state_dict(part["before"])
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         slots = {number: laid_out_like(parameters[number], slot) for number, slot in slots.items()}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
-        self.generator.set_state(tensors["generator"])
+        try:
+            self.generator.set_state(tensors["generator"])
+        except RuntimeError as error:
+            raise ValueError("this training state was made on another kind of processor: use --extend") from error
         self.step_number, self.seconds = meta["step"], meta["seconds"]
         self.skips[0] = meta["skipped"]
         self.cycles = meta["cycles"]
@@ -429,11 +454,16 @@ def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch:
 
 
 def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module, dict[str, float]]:
-    """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures."""
+    """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures.
+
+    After a further cycle, the weights from before it stay where none of them gains more.
+    """
     renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 10**6}
     candidates = {"last": deepcopy(trainer.model), "average": trainer.average}  # the copy is not compiled
     for name in ("last", "average"):
         candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)
+    if trainer.before:
+        candidates[AS_BEFORE] = trainer.before
     gains = {name: held_back.gain(model) for name, model in candidates.items()}
     best = max(gains, key=gains.get)
     return best, candidates[best], gains

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from memnet import analysis, checkpoints, cli, images
+from memnet import analysis, checkpoints, cli, images, training
 from memnet.model import PRESETS, Config, build
 
 
@@ -261,11 +261,12 @@ def test_items_are_listed():
     [
         ([0.5], "gain on held-back pictures: +0.500 dB"),
         ([0.5, 0.75], "gain on held-back pictures: +0.750 dB, +0.500 before this cycle"),
-        ([0.5, 0.25], "+0.500 before this cycle: this cycle made it worse, keep the weights of before"),
+        ([0.5, 0.5], "+0.500 before this cycle; it gained nothing, the weights are those of before"),
     ],
 )
 def test_a_trained_run_says_its_gain_and_whether_a_cycle_was_worth_it(tmp_path, gains, words):
-    cycles = [{"held_back_gain": gain} for gain in gains]
+    kept = "average" if len(set(gains)) == len(gains) else training.AS_BEFORE
+    cycles = [{"held_back_gain": gain, "weights": kept} for gain in gains]
     checkpoints.save(tmp_path / "x.safetensors", build(Config(1, 1, channels=2)), history={"cycles": cycles})
     assert cli.gain_of(tmp_path / "x.safetensors").endswith(words)
 

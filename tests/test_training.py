@@ -210,6 +210,19 @@ def test_training_gains_on_pictures_it_has_not_seen(tmp_path):
     assert held.gain(best) == pytest.approx(gains[name])
 
 
+def test_a_cycle_that_gains_nothing_leaves_the_weights_as_they_were():
+    trainer, held = trainer_for(), HeldBack(pictures(2, seed=9), task="super-resolution")
+    before = deepcopy(trainer.model).eval()
+    torch.nn.init.zeros_(before.reconnet.conv.weight)  # its output is the input; the others' is noise
+    trainer.before = before
+    name, best, gains = training.best_weights(trainer, held)
+    assert (name, best) == (training.AS_BEFORE, before)
+    assert gains[name] == pytest.approx(0, abs=1e-3)
+    resumed = trainer_for()
+    resumed.load_state(*trainer.state())
+    assert training.best_weights(resumed, held)[0] == training.AS_BEFORE
+
+
 def test_non_finite_steps_change_nothing_and_then_stop_the_run():
     trainer = trainer_for()
     before = deepcopy(trainer.model.state_dict())
