@@ -115,3 +115,11 @@ def test_bfloat16_changes_gray_levels_as_little_as_is_said(run):
 def test_unknown_precisions_are_refused():
     with pytest.raises(ValueError, match="unknown precision 'half'"):
         experiments.ready("sr-M6R6", "half")
+
+
+@pytest.mark.parametrize("precision", inference.PRECISIONS.values())
+@torch.inference_mode()
+def test_it_stays_on_the_device_of_the_network(precision):
+    model = lived(Config(2, 2, channels=4)).to("meta")  # where a tensor of another device raises
+    y, _ = inference_form(model, precision).predictions(torch.rand(1, 1, 5, 7, device="meta"))
+    assert (y.device.type, y.shape, y.dtype) == ("meta", (1, 1, 5, 7), torch.float32)

@@ -272,3 +272,17 @@ def test_compiled_pieces_give_the_same_gradients_with_one_graph_for_all_blocks()
     assert graphs == 1 + 1 + 3 + 1  # FENet, recursive units, gates, ReconNet
     copied = deepcopy(compiled)
     assert copied.blocks[0].recursive_unit._compiled_call_impl is None
+
+
+@pytest.mark.parametrize("recipe", ["short", "paper"])
+def test_a_step_reads_no_number_so_that_a_gpu_can_record_it(recipe, monkeypatch):
+    trainer = trainer_for(recipe=recipe)
+    for name in ("model", "average", "skips", "clip", "newest"):
+        setattr(trainer, name, getattr(trainer, name).to("meta"))  # where reading a value raises
+    trainer.optimiser = training.optimiser_for(trainer.model, trainer.recipe)
+    monkeypatch.setattr(trainer.optimiser, "step", lambda: None)  # its fused kernels know no such tensors
+    x, clean = (torch.rand(4, 1, 12, 12, device="meta") for _ in range(2))
+    loss, norm = trainer.update(x, clean)
+    assert loss.shape == norm.shape == ()
+    with pytest.raises(RuntimeError, match="meta"):
+        trainer.check_divergence()
