@@ -368,6 +368,9 @@ def difference(new: pd.Series, old: pd.Series, tolerance: float) -> str:
         return f"differs in {changed.sum()} of {len(new)} rows" if changed.any() and tolerance <= 1 else ""
     usual = next((value for part, value in TOLERANCES.items() if part in new.name), 1e-3 * (1 + old.abs().max()))
     apart = (new - old).abs()  # missing where both are infinite
-    if (new.isna() != old.isna()).any() or apart.max() > usual * tolerance:
+    one_missing = int((new.isna() != old.isna()).sum())
+    if one_missing:
+        return f"is missing in one of the two in {one_missing} of {len(new)} rows"
+    if apart.max() > usual * tolerance:
         return f"differs by up to {apart.max():.4g}"
     return ""
