@@ -238,6 +238,9 @@ def train(
     compiled: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="torch.compile; on one GPU if left out.")
     ] = None,
+    recorded: Annotated[
+        bool | None, typer.Option("--record/--no-record", help="A step as one CUDA graph; on one GPU if left out.")
+    ] = None,
 ) -> None:
     """Train a run of the paper to a budget; the schedule is planned to end inside it.
 
@@ -255,6 +258,7 @@ def train(
     mode = {
         "local_norms": local_norms,
         "compiled": compiled,
+        "recorded": recorded,
         "precision": precision,
         "output": output,
         "resume": resume,

@@ -120,6 +120,12 @@ def score(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) 
 
     Super-resolution: both rounded to uint8, `level` pixels shaved from each border; otherwise the floats as they are.
     """
+    reference, image = compared(reference, image, task=task, level=level)
+    return metrics.psnr(reference, image), metrics.ssim(reference, image)
+
+
+def compared(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The two planes as the metrics of a task take them: rounded and shaved for super-resolution, else as they are."""
     if task == "super-resolution":
         reference, image = (images.shave(images.to_float(images.to_uint8(i)), level) for i in (reference, image))
-    return metrics.psnr(reference, image), metrics.ssim(reference, image)
+    return reference, image

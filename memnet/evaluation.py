@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from memnet import datasets, degradations, images, restoration
+from memnet import datasets, degradations, images, metrics, restoration
 from memnet.datasets import Picture
 from memnet.inference import inference_form
 from memnet.paths import RESULTS
@@ -42,7 +42,7 @@ def evaluate_picture(
     input_psnr, input_ssim = degradations.score(reference, degraded, task=task, level=level)
     row = {"image": picture.name, "psnr": psnr, "ssim": ssim, "input_psnr": input_psnr, "input_ssim": input_ssim}
     for number, prediction in enumerate(y_m, start=1):
-        row[f"psnr_{number}"] = degradations.score(reference, prediction, task=task, level=level)[0]
+        row[f"psnr_{number}"] = metrics.psnr(*degradations.compared(reference, prediction, task=task, level=level))
     return {**row, "seconds": seconds}
 
 
@@ -150,7 +150,7 @@ def measure(
         f"{run} on {dataset} at {level}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure",
         file=sys.stderr,
     )
-    pictures = datasets.pictures(dataset)
+    pictures, model = datasets.pictures(dataset), inference_form(model)
     for index in watched(wanted, f"{run} on {dataset} at {level}", progress=progress):
         options = {"run": run, "task": task, "dataset": dataset, "level": level, "seed": seed}
         row = evaluate(model, [pictures[index]], **options, progress=False)

@@ -221,6 +221,7 @@ def train(
     device: str | None = None,
     local_norms: bool = False,
     compiled: bool | None = None,
+    recorded: bool | None = None,
     progress: bool = True,
 ) -> Path:
     """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
@@ -228,7 +229,8 @@ def train(
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
-    same patches again otherwise. `compiled` says whether torch.compile fuses what it can: on one GPU, unless given.
+    same patches again otherwise. `compiled` says whether torch.compile fuses what it can, `recorded` whether a
+    step becomes one CUDA graph: on one GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from).
@@ -239,7 +241,8 @@ def train(
     with parallel.together(device or ("cuda" if torch.cuda.is_available() else "cpu")) as device:
         budget = {"steps": steps, "minutes": minutes, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
         mode = {"precision": precision, "resume": resume, "extend": extend, "overwrite": overwrite}
-        mode |= {"output": output, "local_norms": local_norms, "compiled": compiled, "progress": progress}
+        mode |= {"output": output, "local_norms": local_norms, "progress": progress}
+        mode |= {"compiled": compiled, "recorded": recorded}
         return train_on(device, run, **budget, **mode)
 
 
@@ -260,6 +263,7 @@ def train_on(
     overwrite: bool,
     local_norms: bool,
     compiled: bool | None,
+    recorded: bool | None,
     progress: bool,
 ) -> Path:
     """`train` in one of the processes that train together, on its device."""
@@ -282,10 +286,11 @@ def train_on(
         plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, seed, precision)
     stride = training.RECIPES[plan.recipe].stride
     patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
+    fast = {"compiled": compiled, "recorded": recorded}
     if meta is None and steps is None:
-        plan = planned(model, patches, plan, minutes or 30.0, began=began, compiled=compiled)
+        plan = planned(model, patches, plan, minutes or 30.0, began=began, fast=fast)
         minutes = None
-    trainer = training.Trainer(model, patches, plan, compiled=compiled)
+    trainer = training.Trainer(model, patches, plan, **fast)
     trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
     if meta:
         trainer.load_state(tensors, meta)
@@ -329,10 +334,10 @@ def planned(
     minutes: float,
     *,
     began: float,
-    compiled: bool | None,
+    fast: dict[str, bool | None],
 ) -> training.Plan:
     """The plan with as many steps as end `minutes` after `began`, a tenth kept for looking and for the last choice."""
-    seconds = training.seconds_per_step(model, patches, plan, compiled=compiled)
+    seconds = training.seconds_per_step(model, patches, plan, **fast)
     left = 60 * minutes - (time.monotonic() - began)
     return replace(plan, steps=parallel.agreed(int(0.9 * left / seconds)))
 
@@ -371,7 +376,22 @@ def hardware(device: torch.device) -> str:
 
 
 def commit() -> str | None:
-    """The source's commit, marked where files were changed; None outside a checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """The source's commit, marked where package or notebooks were changed since; None outside a checkout.
+
+    MEMNET_COMMIT says it for a copy without git.
+    """
+    if told := os.environ.get("MEMNET_COMMIT"):
+        return told
+    number = git("rev-parse", "--short=12", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "memnet", "notebooks")
+    return f"{number}-dirty" if number and changed else number
+
+
+def git(*words: str) -> str | None:
+    """What git says of this checkout; None where there is none, or no git."""
+    command = ["git", "-C", str(ROOT), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
     return done.stdout.strip() or None

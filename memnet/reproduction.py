@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import io
 import json
 import platform
 import shutil
@@ -78,6 +79,7 @@ ITEMS = {
             "levels never trained on; small tiles",
             ("levels_sigma", "levels_scale", "levels_quality", "levels", "tiles"),
         ),
+        Item("exercises", "14_exercises.ipynb", "nine exercises, checked", ("exercises",)),
     )
 }
 
@@ -163,7 +165,9 @@ def reproduce(
     output: Path | None = None,
     fresh: bool = False,
 ) -> bool:
-    """Run the notebooks of `items` (all by default) and print a line for each; whether all were made.
+    """Run the notebooks of `items` (all by default), print a line for each; whether all were made and none differs.
+
+    What is made is compared with what is committed; with `parameters` a difference is what was asked for.
 
     `images` is embedded, benchmark, or auto: benchmark where all test sets are on disk. A notebook works in a folder
     of its own, and only a complete result replaces what was in `output` (figures/ by default). Raises ValueError for
@@ -182,7 +186,7 @@ def reproduce(
     print(f"\n{images} pictures, files in {target}, compared with {FIGURES / images}")
     for item, result in zip(chosen, results, strict=True):
         print(f"{item.name:9} {result['state']:7} {result['seconds']:6.1f} s  {result['words']}")
-    return all(result["state"] == "made" for result in results)
+    return all(result["state"] == "made" and (parameters or result["agrees"]) for result in results)
 
 
 def find_item(name: str) -> Item:
@@ -264,10 +268,10 @@ def run_item(item: Item, parameters: dict, target: Path) -> dict:
         execute(item, {**parameters, "output": str(staging)}, EXECUTED / target.name)
         seconds = time.monotonic() - begin
         check_complete(item, staging)
-        words = agreement(item, staging, FIGURES / target.name)
+        words, agrees = agreement(item, staging, FIGURES / target.name)
         complete_record(staging / f"{item.name}.json", item, parameters, seconds)
         move_over(staging, target)
-        return {"state": "made", "seconds": seconds, "words": words}
+        return {"state": "made", "seconds": seconds, "words": words, "agrees": agrees}
     except NotebookFailed as error:
         return {"state": "failed", "seconds": time.monotonic() - begin, "words": str(error)}
     finally:
@@ -338,17 +342,25 @@ def move_over(staging: Path, target: Path) -> None:
         path.replace(target / path.name)
 
 
-def agreement(item: Item, made: Path, committed: Path) -> str:
-    """In words, whether the numbers in the CSV files of `made` are those in `committed`, column by column."""
-    found, compared = [], 0
+def agreement(item: Item, made: Path, folder: Path) -> tuple[str, bool]:
+    """Whether the numbers in the CSV files of `made` are those committed in `folder`: column by column, in words."""
+    new, found, compared = [], [], 0
     for path in sorted(made.glob("*.csv")):
-        before = committed / path.name
-        if not before.exists():
-            found.append(f"{path.name} is new")
+        before = committed(folder / path.name)
+        if before is None:
+            new.append(f"{path.name} is new")
             continue
         compared += 1
-        found += differences(pd.read_csv(path), pd.read_csv(before), item.tolerance, path.name)
-    return "; ".join(found) or ("agrees with what was there" if compared else "has no numbers to compare")
+        found += differences(pd.read_csv(path), pd.read_csv(io.StringIO(before)), item.tolerance, path.name)
+    otherwise = "agrees with what is committed" if compared else "has no numbers to compare"
+    return "; ".join([*found, *new]) or otherwise, not found
+
+
+def committed(path: Path) -> str | None:
+    """A text file as it was last committed, or as it lies there outside a checkout; None where there is none."""
+    if path.is_relative_to(ROOT) and experiments.commit():
+        return experiments.git("show", f"HEAD:{path.relative_to(ROOT).as_posix()}")
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def differences(new: pd.DataFrame, old: pd.DataFrame, tolerance: float, name: str) -> list[str]:

@@ -100,6 +100,7 @@ class Patches:
 
     def __init__(self, planes: Sequence[np.ndarray], *, task: str, patch: int, stride: int = 1, device="cpu"):
         self.task, self.patch, self.device = degradations.task(task), patch, torch.device(device)
+        self.sigmas = torch.tensor(self.task.levels, device=self.device).float() / 255  # if it is denoising
         multiple = PADDED_TO[task]
         planes = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
         planes = [p for p in planes if min(p.shape) >= patch]
@@ -124,9 +125,8 @@ class Patches:
         index = self.indices(position, flips)
         clean = self.pixels[0].take(index).float().unsqueeze(1) / FIXED_POINT
         if self.task.name == "denoising":
-            sigma = torch.tensor(self.task.levels, device=self.device)[level].float() / 255
             noise = torch.randn(clean.shape, generator=generator, device=self.device)
-            return clean + sigma.view(-1, 1, 1, 1) * noise, clean
+            return clean + self.sigmas[level].view(-1, 1, 1, 1) * noise, clean
         inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
         return inputs.float().unsqueeze(1) / FIXED_POINT, clean
 
@@ -437,6 +437,7 @@ def counters(model: nn.Module) -> list[Tensor]:
     return [buffer for buffer in model.buffers() if not buffer.is_floating_point()]
 
 
+@cudnn(allow_tf32=False)
 @torch.no_grad()
 def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch: int, seed: int) -> nn.Module:
     """A copy of `model` with its batch-norm statistics taken anew over training batches."""
@@ -476,11 +477,9 @@ def native_precision(device: torch.device | str) -> str:
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
 
 
-def seconds_per_step(
-    model: nn.Module, patches: Patches, plan: Plan, *, steps: int = 4, compiled: bool | None = None
-) -> float:
-    """Median time of a step, measured on a copy that is thrown away."""
-    trial = Trainer(deepcopy(model), patches, plan, compiled=compiled)
+def seconds_per_step(model: nn.Module, patches: Patches, plan: Plan, *, steps: int = 4, **fast: bool | None) -> float:
+    """Median time of a step, measured on a copy that is thrown away; `fast` are `compiled` and `recorded`."""
+    trial = Trainer(deepcopy(model), patches, plan, **fast)
     times = []
     for _ in range(STEPS_BEFORE_RECORDING + 1 + steps):
         begin = time.perf_counter()

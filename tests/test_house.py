@@ -14,8 +14,8 @@ from memnet.paths import NOTEBOOKS, ROOT
 from memnet.reproduction import ITEMS
 
 ROOMS = (  # from the roof to the ground: a room imports only what is after it
-    *("cli", "report", "reproduction", "plots", "tables", "experiments", "analysis", "slips", "evaluation"),
-    *("training", "restoration"),
+    *("cli", "report", "reproduction", "plots", "tables", "experiments"),
+    *("exercises", "analysis", "slips", "evaluation", "training", "restoration"),
     *(
         "inference",
         "parallel",

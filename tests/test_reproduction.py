@@ -1,13 +1,14 @@
 """Running notebooks headless: parameters, failures, provenance and agreement, on tiny notebooks made here."""
 
 import json
+import subprocess
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
-from memnet import reproduction
+from memnet import experiments, reproduction
 from memnet.reproduction import Item
 
 PARAMETERS = """images: str = "embedded"  # which pictures
@@ -192,9 +193,33 @@ def test_live_training_is_compared_with_its_own_tolerance():
 
 def test_agreement_says_when_there_is_nothing_to_compare(tmp_path):
     item = Item("good", "good.ipynb", "", ("good",))
-    assert reproduction.agreement(item, tmp_path, tmp_path) == "has no numbers to compare"
+    assert reproduction.agreement(item, tmp_path, tmp_path) == ("has no numbers to compare", True)
     (tmp_path / "good.csv").write_text("psnr\n1.0\n")
-    assert reproduction.agreement(item, tmp_path, tmp_path) == "agrees with what was there"
+    assert reproduction.agreement(item, tmp_path, tmp_path) == ("agrees with what is committed", True)
+
+
+def test_files_are_compared_as_they_were_committed(tmp_path, monkeypatch):
+    how = {"cwd": tmp_path, "check": True, "capture_output": True}
+    item, made, folder = Item("good", "good.ipynb", "", ("good",)), tmp_path / "made", tmp_path / "figures"
+    for path, number in ((made, "2.0"), (folder, "1.0")):
+        path.mkdir()
+        (path / "good.csv").write_text(f"psnr\n{number}\n")
+    (made / "more.csv").write_text("psnr\n1.0\n")
+    person = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for words in (("init",), ("add", "figures"), (*person, "commit", "-m", "one")):
+        subprocess.run(["git", *words], **how)
+    (folder / "good.csv").write_text("psnr\n2.0\n")  # a run has been here since
+    for room in (reproduction, experiments):
+        monkeypatch.setattr(room, "ROOT", tmp_path)
+    words = "good.csv: psnr differs by up to 1; more.csv is new"
+    assert reproduction.agreement(item, made, folder) == (words, False)
+
+
+def test_numbers_that_differ_are_a_failure_unless_parameters_asked_for_them(house):
+    assert reproduction.reproduce(["good"], images="embedded")
+    assert reproduction.reproduce(["good"], images="embedded", parameters={"level": 4}, output=house / "mine")
+    (house / "figures" / "embedded" / "good.csv").write_text("level,psnr,seconds\n3,99.0,1\n")
+    assert not reproduction.reproduce(["good"], images="embedded")
 
 
 def saved(folder):
@@ -210,7 +235,7 @@ def saved(folder):
 
 
 def test_what_is_saved_has_stable_bytes_and_says_what_made_it(house, tmp_path, monkeypatch):
-    from memnet import datasets, experiments
+    from memnet import datasets
 
     monkeypatch.setattr(experiments, "trained", lambda run: False)
     first, second = saved(tmp_path / "first"), saved(tmp_path / "second")
