@@ -225,6 +225,13 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Seed of new weights and of the patches; another for each cycle if left out.")
     ] = None,
+    rate: Annotated[float | None, typer.Option(help="Peak of the learning rate; the recipe's if left out.")] = None,
+    settle: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the steps, the last ones, in which batch norms keep their statistics; the recipe's."
+        ),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16; the processor's best if left out.")
     ] = None,
@@ -255,6 +262,7 @@ def train(
     from memnet import experiments, parallel
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
+    budget |= {"rate": rate, "settle": settle}
     mode = {
         "local_norms": local_norms,
         "compiled": compiled,

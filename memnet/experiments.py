@@ -213,6 +213,8 @@ def train(
     batch: int | None = None,
     patch: int | None = None,
     seed: int | None = None,
+    rate: float | None = None,
+    settle: float | None = None,
     precision: str | None = None,
     output: Path | None = None,
     resume: bool = False,
@@ -229,8 +231,9 @@ def train(
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
-    same patches again otherwise. `compiled` says whether torch.compile fuses what it can, `recorded` whether a
-    step becomes one CUDA graph: on one GPU, unless given.
+    same patches again otherwise. `rate` is the peak of the learning rate and `settle` the share of the steps, the last
+    ones, in which batch norms keep their statistics: the recipe's unless given. `compiled` says whether torch.compile
+    fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from).
@@ -240,6 +243,7 @@ def train(
     """
     with parallel.together(device or ("cuda" if torch.cuda.is_available() else "cpu")) as device:
         budget = {"steps": steps, "minutes": minutes, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
+        budget |= {"rate": rate, "settle": settle}
         mode = {"precision": precision, "resume": resume, "extend": extend, "overwrite": overwrite}
         mode |= {"output": output, "local_norms": local_norms, "progress": progress}
         mode |= {"compiled": compiled, "recorded": recorded}
@@ -256,6 +260,8 @@ def train_on(
     batch: int | None,
     patch: int | None,
     seed: int | None,
+    rate: float | None,
+    settle: float | None,
     precision: str | None,
     output: Path | None,
     resume: bool,
@@ -283,7 +289,9 @@ def train_on(
     else:
         fixed = training.RECIPES[recipe]
         precision = precision or training.native_precision(device)
-        plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, seed, precision)
+        settle = fixed.settle if settle is None else settle
+        how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle}
+        plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
     stride = training.RECIPES[plan.recipe].stride
     patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
     fast = {"compiled": compiled, "recorded": recorded}

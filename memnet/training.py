@@ -46,11 +46,12 @@ class Recipe:
     patch: int
     stride: int  # of the grid of patch positions
     zero_reconstruction: bool
+    settle: float  # share of the steps, the last ones, in which the batch norms keep their statistics
 
 
 RECIPES = {
-    "short": Recipe("AdamW", 2e-3, 1e-4, clip=0.1, batch=64, patch=31, stride=1, zero_reconstruction=True),
-    "paper": Recipe("SGD", 0.1, 1e-4, clip=0.01, batch=64, patch=31, stride=21, zero_reconstruction=False),
+    "short": Recipe("AdamW", 2e-3, 1e-4, clip=0.1, batch=64, patch=31, stride=1, zero_reconstruction=True, settle=0.25),
+    "paper": Recipe("SGD", 0.1, 1e-4, clip=0.01, batch=64, patch=31, stride=21, zero_reconstruction=False, settle=0.0),
 }
 PAPER_EPOCH = 26917  # batches of 64 in the paper's 1,722,688 patches (section 5.1)
 
@@ -65,6 +66,8 @@ class Plan:
     patch: int
     seed: int = 0
     precision: str = "float32"  # of the convolutions; statistics, loss and weights are float32
+    peak: float | None = None  # learning rate; the recipe's unless given
+    settle: float = 0.0  # share of the steps at the end in which the batch norms keep their statistics
 
     def __post_init__(self):
         if self.recipe not in RECIPES:
@@ -73,6 +76,10 @@ class Plan:
             raise ValueError(f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
         if min(self.batch, self.patch) < 1:
             raise ValueError(f"batch and patch are at least 1, got {self.batch} and {self.patch}")
+        if not 0 <= self.settle <= 1:
+            raise ValueError(f"the share of steps that settle is from 0 to 1, got {self.settle}")
+        if self.peak is not None and not self.peak > 0:
+            raise ValueError(f"the peak of the learning rate is above 0, got {self.peak}")
         if self.steps < 10:
             raise ValueError(f"a budget of {self.steps} steps is too small for its warm-up: give at least 10")
 
@@ -81,9 +88,14 @@ class Plan:
         """Steps over which the rate rises to its peak."""
         return min(1000, math.ceil(self.steps / 10))
 
+    @property
+    def settles_at(self) -> int:
+        """The first step (from 0) in which batch norms use the statistics that they have; `steps` if there is none."""
+        return self.steps - round(self.settle * self.steps)
+
     def rate(self, step: int) -> float:
         """Learning rate of step `step` (from 0): warm-up and cosine, or the paper's staircase."""
-        peak = RECIPES[self.recipe].rate
+        peak = self.peak or RECIPES[self.recipe].rate
         if self.recipe == "paper":
             return peak * 0.1 ** (step // (20 * PAPER_EPOCH))
         if step < self.warmup:
@@ -313,7 +325,9 @@ class Trainer:
         if one_gpu if compiled is None else compiled:
             compile_pieces(self.model)
         recordable = one_gpu and self.recipe.optimiser == "AdamW"
-        self.advance = Recorded(self.update) if (recordable if recorded is None else recorded) else self.update
+        self.recorded = recordable if recorded is None else recorded
+        self.advance = Recorded(self.update) if self.recorded else self.update
+        self.settled = False
 
     @property
     def skipped(self) -> int:
@@ -322,6 +336,8 @@ class Trainer:
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One update; the loss and the gradients' norm before clipping. A non-finite step changes no weight."""
+        if self.step_number >= self.plan.settles_at and not self.settled:
+            self.settle()
         x, clean = (parallel.share(part) for part in self.patches.draw(self.plan.batch, self.generator))
         rate = self.plan.rate(self.step_number)
         for group in self.optimiser.param_groups:
@@ -352,6 +368,17 @@ class Trainer:
         self.skips.copy_(torch.stack([self.skips[0] + bad, (self.skips[1] + 1) * bad]))
         self.update_average(bad)
         return loss, norm
+
+    def settle(self) -> None:
+        """From here on batch norms keep their statistics: the network learns as it will be used.
+
+        # Paper: it does not say so. The statistics of a few patches are noise, and weights that were fitted to them
+        # leave artefacts in whole pictures.
+        """
+        for norm in filter(lambda module: isinstance(module, nn.modules.batchnorm._BatchNorm), self.model.modules()):
+            norm.eval()
+        self.settled = True
+        self.advance = Recorded(self.update) if self.recorded else self.update  # another graph than before
 
     def check_divergence(self) -> None:
         """ValueError when the last steps had no finite gradient."""

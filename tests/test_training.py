@@ -1,6 +1,7 @@
 """Patches, schedules and the loop, on tiny networks and made pictures."""
 
 import csv
+import itertools
 import math
 from copy import deepcopy
 
@@ -27,10 +28,11 @@ def pictures(count=3, size=96, seed=0):
     return planes
 
 
-def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="short"):
+def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="short", settle=0.25):
     torch.manual_seed(1)
     planes = pictures() if planes is None else planes
-    return Trainer(build(TINY), Patches(planes, task=task, patch=12), Plan(recipe, steps, batch=4, patch=12, seed=seed))
+    plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle)
+    return Trainer(build(TINY), Patches(planes, task=task, patch=12), plan)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -99,6 +101,13 @@ def test_schedule_warms_up_and_ends_at_zero():
     assert Plan("short", 10**5, batch=1, patch=1).warmup == 1000
 
 
+def test_the_last_steps_settle_and_the_peak_can_be_given():
+    plan = Plan("short", 600, batch=1, patch=1, settle=0.25, peak=1e-4)
+    assert (plan.settles_at, plan.rate(plan.warmup)) == (450, pytest.approx(1e-4))
+    assert [Plan("short", 600, 1, 1, settle=share).settles_at for share in (0.0, 1.0)] == [600, 0]
+    assert training.RECIPES["paper"].settle == 0  # as printed
+
+
 def test_papers_schedule_divides_by_ten_every_twenty_epochs():
     plan = Plan("paper", 10**7, batch=64, patch=31)
     assert plan.rate(20 * training.PAPER_EPOCH - 1) == 0.1
@@ -107,11 +116,16 @@ def test_papers_schedule_divides_by_ten_every_twenty_epochs():
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [(("medium", 100), "unknown recipe 'medium'"), (("short", 3), "budget of 3 steps is too small")],
+    [
+        ({"recipe": "medium"}, "unknown recipe 'medium'"),
+        ({"steps": 3}, "budget of 3 steps is too small"),
+        ({"settle": 1.5}, "share of steps that settle is from 0 to 1, got 1.5"),
+        ({"peak": 0.0}, "peak of the learning rate is above 0, got 0.0"),
+    ],
 )
 def test_plans_that_cannot_be_are_refused(values, words):
     with pytest.raises(ValueError, match=words):
-        Plan(*values, batch=1, patch=1)
+        Plan(**{"recipe": "short", "steps": 100, "batch": 1, "patch": 1} | values)
 
 
 def test_paper_recipe_clips_to_the_rate_and_slows_biases():
@@ -243,6 +257,26 @@ def test_renewed_statistics_are_those_of_the_training_batches():
     x = torch.cat([trainer.patches.draw(16, generator)[0] for _ in range(3)])
     torch.testing.assert_close(renewed.fenet[0].running_mean, x.mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-6)
     assert not renewed.training
+
+
+def test_settled_norms_keep_their_statistics_and_the_network_still_learns():
+    trainer = trainer_for(steps=12, settle=0.5)
+    seen = []
+    for _ in range(12):
+        trainer.step()
+        seen.append(([s.clone() for s in training.statistics(trainer.model)], trainer.model.fenet[2].weight.clone()))
+    still = [all(map(torch.equal, one[0], other[0])) for one, other in itertools.pairwise(seen)]
+    assert still == [False] * 5 + [True] * 6
+    assert not any(torch.equal(one[1], other[1]) for one, other in itertools.pairwise(seen[:-1]))
+
+
+def test_a_settled_step_is_that_of_the_network_in_evaluation():
+    trainer = trainer_for(settle=1.0)
+    x, clean = trainer.patches.draw(4, torch.Generator().manual_seed(0))
+    trainer.step()
+    with torch.no_grad():
+        expected = training.supervised_loss(deepcopy(trainer.model).eval(), x, clean)
+        torch.testing.assert_close(training.supervised_loss(trainer.model, x, clean), expected)
 
 
 def test_held_back_pictures_are_not_learned_from():
