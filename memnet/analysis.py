@@ -369,6 +369,24 @@ def claims(densities: dict[str, np.ndarray], margin: float = 0.5) -> pd.DataFram
     return pd.DataFrame(rows, columns=columns)
 
 
+def paired(rows: pd.DataFrame, one: str, others: Sequence[str]) -> pd.DataFrame:
+    """How much better (dB) a run is than `others` on the same pictures: one, other, dataset, level, pictures, decibels.
+
+    `rows` are tidy rows; `decibels` is the mean of the differences of PSNR, `low` and `high` its 95 % interval over
+    pictures (Student's t), `verdict` better or worse where that leaves 0 out, else undecided. Another training of the
+    same network would differ too: the interval does not know by how much.
+    """
+    columns = ["one", "other", "dataset", "level", "pictures", "decibels", "low", "high", "verdict"]
+    key, found = ["dataset", "level", "image"], []
+    for other in others:
+        both = rows[rows.run == one].merge(rows[rows.run == other], on=key, suffixes=("", "_other"))
+        for (dataset, level), group in both.groupby(["dataset", "level"], sort=False):
+            mean, low, high = interval((group.psnr - group.psnr_other).to_numpy())
+            words = "better" if low > 0 else "worse" if high < 0 else "undecided"
+            found.append((one, other, dataset, level, len(group), mean, low, high, words))
+    return pd.DataFrame(found, columns=columns)
+
+
 def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean of `values` (n, ...) over n and the ends of its interval by Student's t; the ends are NaN for n = 1."""
     mean, n = np.mean(values, axis=0), len(values)

@@ -25,12 +25,13 @@ class Task:
     levels: tuple[int, ...]
     level_name: str  # what a level is
     prefix: str  # how it is written before the number
+    degraded: str  # what tables call the degraded picture
 
 
 TASKS = {
-    "denoising": Task("denoising", (30, 50, 70), "sigma", "sigma "),
-    "super-resolution": Task("super-resolution", (2, 3, 4), "scale", "x"),
-    "jpeg": Task("jpeg", (10, 20), "quality", "quality "),
+    "denoising": Task("denoising", (30, 50, 70), "sigma", "sigma ", "Noisy"),
+    "super-resolution": Task("super-resolution", (2, 3, 4), "scale", "x", "Bicubic"),
+    "jpeg": Task("jpeg", (10, 20), "quality", "quality ", "JPEG"),
 }
 
 

@@ -49,9 +49,10 @@ def evaluate_picture(
 def look_at(
     model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
-    """Planes (H, W) to look at, by name: original, input, MemNet; and (PSNR, SSIM) of the last two."""
+    """Planes (H, W) to look at, by name: original, Noisy or Bicubic or JPEG, MemNet; (PSNR, SSIM) of the last two."""
     reference, degraded = degradations.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
-    planes = {"original": reference, "input": degraded, "MemNet": restoration.predict(model, degraded)[0]}
+    name = degradations.task(task).degraded
+    planes = {"original": reference, name: degraded, "MemNet": restoration.predict(model, degraded)[0]}
     shown = [name for name in planes if name != "original"]
     return planes, {name: degradations.score(reference, planes[name], task=task, level=level) for name in shown}
 

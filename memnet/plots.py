@@ -285,18 +285,25 @@ def mark_bands(axes: Axes) -> None:
 def spectra(densities: dict[str, np.ndarray], title: str = "") -> Drawing:
     """Fig. 4 (b): spectral densities (circles + 1,) by name (those of LINES, or any) against frequency.
 
-    The mean (frequency 0) is left out; the axis of power is logarithmic.
+    Left the power, on a logarithmic axis and without the mean (frequency 0); right, where "original" is among them,
+    what each lacks of it in dB, which the left cannot show: a picture's power falls by millions.
     """
+    original = densities.get("original")
+    units = ["power (of intensities in [0, 1])"]
+    units += [] if original is None else ["power relative to the original (dB)"]
     with look():
-        figure = drawing(6.0, 3.8)
-        axes = figure.subplots()
+        figure = drawing(4.6 * len(units) + 1.0, 3.9)
+        panels = figure.subplots(1, len(units), squeeze=False)[0]
         for name, density in densities.items():
-            frequency = np.linspace(0, 0.5, len(density))
-            axes.semilogy(frequency[1:], density[1:], **LINES.get(name, {"label": name}))
-        axes.set(xlabel="frequency (cycles per pixel)", ylabel="power")
-        axes.set_title(title, pad=16)
-        mark_bands(axes)
-        axes.legend(ncols=2)
+            frequency, line = np.linspace(0, 0.5, len(density))[1:], LINES.get(name, {"label": name})
+            panels[0].semilogy(frequency, density[1:], **line)
+            if original is not None:
+                panels[1].plot(frequency, 10 * np.log10(density[1:] / original[1:]), **line)
+        for axes, unit in zip(panels, units, strict=True):
+            axes.set(xlabel="frequency (cycles per pixel)", ylabel=unit)
+            mark_bands(axes)
+        figure.suptitle(title, fontsize=10)
+        figure.legend(handles=panels[0].get_lines(), loc="outside lower center", ncols=6)
         return figure
 
 
@@ -317,7 +324,7 @@ def spectral_differences(
             frequency = np.linspace(0, 0.5, len(mean))
             axes.axhline(0, color="black", lw=0.8)
             axes.fill_between(frequency[1:], low[1:], high[1:], color=BLUE, alpha=0.2, lw=0)
-            axes.plot(frequency[1:], mean[1:], color=BLUE, label="mean of the set")
+            axes.plot(frequency[1:], mean[1:], color=BLUE, label="mean of the set, 95 %")
             if one is not None:
                 axes.plot(frequency[1:], one[pair][1:], color=BLACK, lw=0.8, label="the picture shown")
             mark_bands(axes)
@@ -363,7 +370,7 @@ def gate_norms(
             for m, (values, colour) in enumerate(zip(v, colours, strict=True), start=1):
                 table = None if means is None else means[task][means[task].block == m]
                 gate_curve(axes, values, config.gate_sources(m), memories, colour, table)
-            axes.set(xlim=(0, len(memories)), ylabel="norm", title=task)
+            axes.set(xlim=(0, len(memories)), ylabel="norm (each gate to [0, 1])", title=task)
             axes.axvline(sum(name.startswith("B") for name in memories), color="black", lw=0.8)
         names = [f"${name[0]}_{{{name[1:]}}}$" if name[0] == "B" else f"$H^{{{name[1:]}}}$" for name in memories]
         panels[-1].set_xticks(np.arange(len(memories)) + 0.5, names)
@@ -394,27 +401,32 @@ def gate_curve(
 
 
 def psnr_against_parameters(points: pd.DataFrame, title: str = "") -> Drawing:
-    """Fig. 6: PSNR against convolution weights, coloured by seconds for a 288x288 picture.
+    """Fig. 6: PSNR against convolution weights, coloured by seconds for a 288x288 picture, logarithmically.
 
     `points` has method, parameters_k (thousands), psnr (dB), seconds (NaN: not known) and origin (paper or ours). A
-    line joins MemNet_M3, MemNet_M4, ...: the predictions of the blocks of one network.
+    line joins MemNet_M3, MemNet_M4, ...: the predictions y_3, y_4, ... of one network. Other methods are triangles.
     """
     with look():
         figure = drawing(6.4, 4.2)
         axes = figure.subplots()
-        scale = matplotlib.colors.Normalize(0, np.nanmax([*points.seconds, 0.01]))
+        known = points.seconds.dropna()
+        scale = matplotlib.colors.LogNorm(*((known.min() / 1.2, known.max() * 1.2) if len(known) else (0.1, 1)))
         origins = [(o, m, ls) for o, m, ls in (("paper", "o", "-"), ("ours", "s", "--")) if o in set(points.origin)]
         for origin, marker, line in origins:
             draw_points(axes, points[points.origin == origin], scale, marker=marker, line=line)
         axes.margins(x=0.14, y=0.12)
         axes.set(xlabel="convolution weights (thousands)", ylabel="PSNR (dB)", title=title)
         handles = [
-            Line2D([], [], color=GREY, mfc="white", mec="black", marker=marker, ls=line, label=f"MemNet, {origin}")
+            Line2D([], [], color=GREY, mfc="white", mec="black", marker=marker, ls=line, label=f"$y_m$, {origin}")
             for origin, marker, line in origins
         ]
+        if not points.method.str.startswith("MemNet_M").all():
+            handles.append(Line2D([], [], mfc="white", mec="black", marker="^", ls="", label="other networks, paper"))
         axes.legend(handles=handles, loc="lower right")
         colours = matplotlib.cm.ScalarMappable(scale, "cividis")
-        figure.colorbar(colours, ax=axes, label="seconds for 288x288")
+        bar = figure.colorbar(colours, ax=axes, label="seconds for 288x288")
+        bar.ax.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%.3g"))
+        bar.ax.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         return figure
 
 
@@ -422,12 +434,13 @@ def draw_points(
     axes: Axes, points: pd.DataFrame, scale: matplotlib.colors.Normalize, *, marker: str, line: str
 ) -> None:
     """Points of one origin, coloured by their seconds and white where these are not known; MemNet's are joined."""
-    memnet, known = points[points.method.str.startswith("MemNet_M")], points.seconds.notna()
-    axes.plot(memnet.parameters_k, memnet.psnr, color=GREY, lw=1, ls=line)
-    options = {"marker": marker, "s": 70, "edgecolors": "black", "linewidths": 0.8, "zorder": 3}
-    timed, untimed = points[known], points[~known]
-    axes.scatter(timed.parameters_k, timed.psnr, c=timed.seconds, norm=scale, cmap="cividis", **options)
-    axes.scatter(untimed.parameters_k, untimed.psnr, c="white", **options)
+    ours = points.method.str.startswith("MemNet_M")
+    axes.plot(points[ours].parameters_k, points[ours].psnr, color=GREY, lw=1, ls=line)
+    for shape, group in ((marker, points[ours]), ("^", points[~ours])):
+        options = {"marker": shape, "s": 70, "edgecolors": "black", "linewidths": 0.8, "zorder": 3}
+        timed, untimed = group[group.seconds.notna()], group[group.seconds.isna()]
+        axes.scatter(timed.parameters_k, timed.psnr, c=timed.seconds, norm=scale, cmap="cividis", **options)
+        axes.scatter(untimed.parameters_k, untimed.psnr, c="white", **options)
     for point in points.itertuples():
         name, place = point.method.removeprefix("MemNet_"), (point.parameters_k, point.psnr)
         axes.annotate(name, place, xytext=(7, -9), textcoords="offset points", fontsize=8)
@@ -464,9 +477,9 @@ def pictures(
 
 
 def caption(name: str, scores: dict[str, tuple[float, float]] | None) -> str:
-    """The name of a picture and its PSNR and SSIM below, as far as they are known."""
+    """The name of a picture and its PSNR and SSIM below, as far as they are known; the original has their names."""
     if not scores or name not in scores:
-        return name
+        return f"{name}\nPSNR / SSIM" if scores and name == "original" else name
     psnr, ssim = scores[name]
     return f"{name}\n{psnr:.2f} dB / {ssim:.4f}"
 
@@ -482,8 +495,8 @@ def qualitative(
     """Figs. 7-9: the first picture whole, with a box, and beside it the boxed part of all, enlarged.
 
     `images` are (H, W) or (H, W, 3) by name, the original first; `area` is (top, left, height, width) of the box;
-    `scores` holds PSNR (dB) and SSIM of whole pictures, shown under the crops. Raises ValueError when the box leaves
-    the picture.
+    `scores` holds PSNR (dB) and SSIM of whole pictures, shown under the crops and said to be so. Raises ValueError when
+    the box leaves the picture.
     """
     top, left, height, width = area
     whole = next(iter(images.values()))
@@ -498,7 +511,7 @@ def qualitative(
         figure.suptitle(title, fontsize=10)
         first, second = figure.subfigures(1, 2, width_ratios=[wide, 1.95 * columns])
         axes = first.subplots()
-        show(axes, whole)
+        show(axes, whole, "PSNR and SSIM are those of whole pictures" if scores else "")
         axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fc="none", ec=ORANGE, lw=1.8))
         panels = second.subplots(rows, columns, squeeze=False).ravel()
         for panel, (name, image) in zip(panels, images.items(), strict=False):
@@ -519,6 +532,7 @@ def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name:
     with look():
         figure = drawing(6.0, 3.8)
         axes = figure.subplots()
+        axes.set_xticks(sorted(set(summary.level)))
         for level in trained:
             axes.axvline(level, color=GREY, lw=0.8, ls=":")
         for number, ((run, dataset), group) in enumerate(summary.groupby(["run", "dataset"], sort=False)):
@@ -529,35 +543,39 @@ def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name:
                 marker=MARKERS[number % len(MARKERS)],
                 ms=4,
                 color=colour,
-                label=f"{run}, {dataset}",
+                label=f"{run}, {dataset} ({line.pictures.max()} pictures)",
             )
         for dataset, group in summary.sort_values("level").groupby("dataset", sort=False):
             line = group.drop_duplicates("level")
             axes.plot(line.level, line.input_psnr, color=GREY, lw=1, ls="--", label=f"input, {dataset}")
         axes.plot([], [], color=GREY, lw=0.8, ls=":", label="trained on")
         axes.set(xlabel=level_name, ylabel="PSNR (dB)", title=title)
-        axes.legend()
+        axes.legend(frameon=True, framealpha=1, edgecolor="white")
         return figure
 
 
 def spread(rows: pd.DataFrame, value: str = "gain", by: str = "run", unit: str = "gain over the input (dB)") -> Drawing:
     """How a number spreads over pictures: quartiles, range and every picture, one line for each value of `by`.
 
-    `rows` are tidy rows with the columns `value`, `by` and image.
+    `rows` are tidy rows with the columns `value`, `by` and image; the picture with the least value is named.
     """
     groups = list(rows.groupby(by, sort=False))
     with look():
         figure = drawing(7.0, 0.55 * len(groups) + 1.0)
         axes = figure.subplots()
+        axes.axvline(0, color="black", lw=0.8)
         for place, (_, group) in enumerate(groups):
-            colour = COLOURS[place % len(COLOURS)]
             box_style = {"patch_artist": True, "boxprops": {"facecolor": "white"}, "medianprops": {"color": "black"}}
             axes.boxplot(
                 group[value], positions=[place], orientation="horizontal", widths=0.55, whis=(0, 100), **box_style
             )
             shift = 0.16 * np.sin(2.4 * np.arange(len(group)))  # so that points do not cover each other
-            axes.scatter(group[value], place + shift, s=14, color=colour, alpha=0.7, lw=0, zorder=3)
-        axes.set_yticks(range(len(groups)), [str(name) for name, _ in groups])
+            axes.scatter(group[value], place + shift, s=14, color=BLUE, alpha=0.7, lw=0, zorder=3)
+            least = group.loc[group[value].idxmin()]
+            where = {"xytext": (-7, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+            axes.annotate(least.image, (least[value], place), fontsize=7, color=GREY, **where)
+        axes.set_yticks(range(len(groups)), [f"{name} ({len(group)})" for name, group in groups])
+        axes.margins(x=0.12)
         axes.set(xlabel=unit, ylim=(len(groups) - 0.5, -0.5))
         axes.grid(axis="y", visible=False)
         return figure
@@ -575,7 +593,7 @@ def training_curves(logs: dict[str, pd.DataFrame], title: str = "") -> Drawing:
             colour = COLOURS[number % len(COLOURS)]
             gain.plot(log.step, log.gain, color=colour, label=run)
             loss.semilogy(log.step, log.loss, color=colour, label=run)
-        gain.set(xlabel="step", ylabel="gain over the input (dB)", title="held-back pictures")
+        gain.set(xlabel="step", ylabel="gain over the input (dB)", title="on what is held back")
         loss.set(xlabel="step", ylabel="loss (eq. 12)", title="training patches")
         gain.legend()
         figure.suptitle(title)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from memnet import checkpoints, datasets, evaluation, experiments, tables
+from memnet import checkpoints, datasets, degradations, evaluation, experiments, tables
 from memnet.paths import FIGURES, NOTEBOOKS, ROOT
 
 EXECUTED = ROOT / "build" / "executed"  # notebooks with their outputs, to read
@@ -49,10 +49,12 @@ ITEMS = {
             ("training", "training_log"),
             tolerance=100.0,
         ),
-        Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1",)),
+        Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1", "order")),
         Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),
         Item("fig5", "06_fig5_gates.ipynb", "fig. 5: gate weight norms", ("fig5", "observations")),
-        Item("table2", "07_table2_structures.ipynb", "table 2, fig. 6: other structures", ("table2", "fig6")),
+        Item(
+            "table2", "07_table2_structures.ipynb", "table 2, fig. 6: other structures", ("table2", "networks", "fig6")
+        ),
         Item(
             "table3",
             "08_table3_denoising.ipynb",
@@ -147,11 +149,24 @@ def provenance(name: str, *, images: str, runs: tuple[str, ...], sets: tuple[str
         "weights": {run: checkpoints.weights_hash(experiments.weights_path(run)) for run in trained},
         "not_trained": [run for run in runs if run not in trained],
         "pictures": {dataset: datasets.digest(dataset) for dataset in sets},
+        "rows": [line for run in trained for dataset in sets for line in rows_behind(run, dataset)],
         "protocol": evaluation.PROTOCOL,
         "parameters": parameters,
         "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
         "commit": experiments.commit(),
     }
+
+
+def rows_behind(run: str, dataset: str) -> list[dict]:
+    """What is stored of a run on a data set, a line a level: how many pictures, measured when, on what."""
+    lines = []
+    for level in degradations.task(experiments.experiment(run).task).levels:
+        path = evaluation.file_of(run, dataset, level)
+        if experiments.stored_rows(run, dataset, level) is not None:
+            key, rows = evaluation.read_rows(path)
+            made = {name: key.get(name) for name in ("device", "torch", "date", "commit")}
+            lines.append({"run": run, "dataset": dataset, "level": level, "pictures": len(rows), **made})
+    return lines
 
 
 # ------------------------------------------------------------------------------------------------ running notebooks

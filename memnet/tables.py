@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from memnet import analysis, datasets, degradations, experiments, paper
+from memnet import analysis, datasets, degradations, evaluation, experiments, paper
 from memnet.model import Config
 
 RUNS = {  # table: run -> the method whose column it stands in
@@ -28,7 +28,7 @@ RUNS = {  # table: run -> the method whose column it stands in
         "sr-M10R10": "MemNet_M10R10 (depth 212)",
     },
 }
-INPUTS = {"denoising": "Noisy", "super-resolution": "Bicubic", "jpeg": "JPEG"}  # the degraded picture as a method
+INPUTS = {name: task.degraded for name, task in degradations.TASKS.items()}  # the degraded picture as a method
 TASKS = {1: "super-resolution", 2: "super-resolution", 3: "denoising", 4: "super-resolution", 5: "jpeg"}
 TASKS[6] = TASKS[1]
 METRICS = {"psnr": 2, "ssim": 4}  # digits as printed
@@ -58,6 +58,12 @@ def comparison(table: int, measured: pd.DataFrame, *, sets: tuple[str, ...] | No
             place = {"table": table, "dataset": dataset, "level": level, "method": method, "run": run}
             rows.append(place | row_of(here[here.method == method], run, found))
     return pd.DataFrame(rows)
+
+
+def committed(table: int) -> pd.DataFrame:
+    """Table `table` (1-6) on the paper's sets from the rows that are stored: neither pictures nor time are needed."""
+    runs, sets = tuple(RUNS[table]), datasets.TEST_SETS[TASKS[table]]
+    return comparison(table, evaluation.summary(experiments.collect(runs, sets, measure=False)))
 
 
 def settings(cells: pd.DataFrame, sets: tuple[str, ...] | None) -> list[tuple[str, int]]:
@@ -366,7 +372,8 @@ def ranked(rows: pd.DataFrame, metric: str, markup: Markup) -> dict[tuple[str, s
                 texts.append(f"{value:.{METRICS[metric]}f}")
                 marked = whose == "paper" and paper.mark(row._asdict(), metric)
                 marks.append(markup.mark if marked else "")
-    stressed = emphasise(texts, list(numbers.values()), markup)
+    few = sum(pd.notna(value) for value in numbers.values()) < 3  # nothing stands out among two
+    stressed = texts if few else emphasise(texts, list(numbers.values()), markup)
     return dict(zip(numbers, map("".join, zip(stressed, marks, strict=True)), strict=True))
 
 

@@ -1,6 +1,7 @@
 """Sizes against closed formulas, gates and spectra against cases whose answer is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -254,6 +255,25 @@ def test_interval_is_students():
 
 
 # Crops
+
+
+def rows_of(run, psnr, dataset="Set5"):
+    return pd.DataFrame({"run": run, "dataset": dataset, "level": 3, "image": list("abc")[: len(psnr)], "psnr": psnr})
+
+
+def test_runs_are_compared_picture_by_picture():
+    rows = pd.concat([rows_of("x", [30.0, 20.0, 25.0]), rows_of("y", [29.1, 19.0, 24.0])])
+    found = analysis.paired(rows, "x", ("y", "z"))
+    assert found[["one", "other", "dataset", "level", "pictures", "verdict"]].values.tolist() == [
+        ["x", "y", "Set5", 3, 3, "better"]
+    ]
+    assert found.decibels.item() == pytest.approx((0.9 + 1.0 + 1.0) / 3)
+    assert found.low.item() < found.decibels.item() < found.high.item()
+    turned = analysis.paired(rows, "y", ("x",))
+    assert (turned.verdict.item(), turned.decibels.item()) == ("worse", pytest.approx(-found.decibels.item()))
+    assert analysis.paired(pd.concat([rows_of("x", [30.0]), rows_of("y", [29.0])]), "x", ("y",)).verdict.item() == (
+        "undecided"
+    )
 
 
 def test_detail_box_finds_the_detail():

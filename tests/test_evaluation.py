@@ -126,6 +126,6 @@ def test_summary_is_the_mean_over_pictures(model):
 
 def test_planes_to_look_at_carry_their_scores(model):
     planes, scores = evaluation.look_at(model, PICTURES[0], task="jpeg", level=10)
-    assert list(planes) == ["original", "input", "MemNet"]
-    assert list(scores) == ["input", "MemNet"]
-    assert scores["input"] == degradations.score(planes["original"], planes["input"], task="jpeg", level=10)
+    assert list(planes) == ["original", "JPEG", "MemNet"]
+    assert list(scores) == ["JPEG", "MemNet"]
+    assert scores["JPEG"] == degradations.score(planes["original"], planes["JPEG"], task="jpeg", level=10)

@@ -66,11 +66,11 @@ def draw_qualitative():
 
 def draw_levels():
     summary = pd.DataFrame({"run": "a", "dataset": "S14", "level": [10, 30, 50], "psnr": [33, 29, 27]})
-    return plots.level_curves(summary.assign(input_psnr=[28, 18, 14]), trained=(30, 50), level_name="sigma")
+    return plots.level_curves(summary.assign(input_psnr=[28, 18, 14], pictures=2), trained=(30, 50), level_name="sigma")
 
 
 def draw_spread():
-    rows = pd.DataFrame({"run": ["a"] * 9 + ["b"], "gain": np.arange(10.0)})
+    rows = pd.DataFrame({"run": ["a"] * 9 + ["b"], "gain": np.arange(10.0), "image": list("abcdefghij")})
     return plots.spread(rows)
 
 
@@ -85,6 +85,9 @@ FIGURES = {
     "multi-supervised": lambda: plots.network(PRESETS["M6R6"]),
     "without long-term memory": lambda: plots.network(variant(PRESETS["M4R6"], "NL")),
     "spectra": lambda: plots.spectra({name: d[0] for name, d in random_densities().items()}, "a picture"),
+    "spectra beside the original": lambda: plots.spectra(
+        {"original": np.ones(9), "Mem6": np.full(9, 0.5)}, "a picture"
+    ),
     "differences": draw_differences,
     "gates": draw_gates,
     "many gates": lambda: plots.gate_norms({"jpeg": random_norms(Config(9, 2, 2))}, Config(9, 2, 2)),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memnet import experiments, reproduction
+from memnet import evaluation, experiments, reproduction
 from memnet.reproduction import Item
 
 PARAMETERS = """images: str = "embedded"  # which pictures
@@ -250,6 +250,19 @@ def test_what_is_saved_has_stable_bytes_and_says_what_made_it(house, tmp_path, m
     assert set(record["files"]) == set(names) - {"good.json"}
     assert {"commit", "versions", "protocol", "weights"} <= set(record)
     assert (first / "numbers.csv").read_text() == "method,psnr\na,0.333333\n"
+
+
+def test_provenance_says_when_and_on_what_rows_were_measured(monkeypatch, tmp_path):
+    rows = pd.DataFrame({"image": ["a", "b"], "psnr": [30.0, 31.0]})
+    path = tmp_path / "rows.csv"
+    evaluation.write_rows(
+        path, rows, {"device": "2 CPU cores", "torch": "2.13.0", "date": "2026-11-25", "weights": "1"}
+    )
+    monkeypatch.setattr(experiments, "stored_rows", lambda run, name, level: rows if level == 20 else None)
+    monkeypatch.setattr(evaluation, "file_of", lambda run, name, level: path)
+    made = {"device": "2 CPU cores", "torch": "2.13.0", "date": "2026-11-25", "commit": None}
+    expected = {"run": "jpeg-M6R6", "dataset": "LIVE1", "level": 20, "pictures": 2, **made}
+    assert reproduction.rows_behind("jpeg-M6R6", "LIVE1") == [expected]
 
 
 def test_a_promised_file_that_is_not_saved_is_an_error(house):
