@@ -5,12 +5,12 @@
 >>> larger = memnet.restore(picture, task="super-resolution", scale=3)
 """
 
-from memnet import degradations, metrics
+from memnet import degradations, images, metrics
 from memnet.experiments import load
 from memnet.model import PRESETS, Config, MemNet
 
 __version__ = "0.1.0"
-__all__ = ["PRESETS", "Config", "MemNet", "degradations", "load", "metrics", "restore"]
+__all__ = ["PRESETS", "Config", "MemNet", "degradations", "images", "load", "metrics", "restore"]
 
 
 def restore(image, *, task: str, scale: int | None = None, run: str | None = None, precision: str = "float32"):

@@ -196,7 +196,7 @@ def overview() -> pd.DataFrame:
             row["steps"] = sum(cycle["steps"] for cycle in cycles)
             row["patches"] = sum(cycle["steps"] * cycle["batch"] for cycle in cycles)
             row["hours"] = round(sum(cycle["seconds"] for cycle in cycles) / 3600, 2)
-            row["hardware"] = ", ".join(dict.fromkeys(cycle["hardware"] for cycle in cycles))
+            row["hardware"] = "; ".join(dict.fromkeys(cycle["hardware"] for cycle in cycles))
             row["held-back gain (dB)"] = round(cycles[-1]["held_back_gain"], 2)
         else:
             row["steps"] = "not trained"

@@ -14,7 +14,6 @@ from memnet.reproduction import IMAGES, ITEMS, Item
 
 README = ROOT / "README.md"
 REPORT = FIGURES / "REPORT.md"
-BEGIN, END = "<!-- items: written by `memnet report` from figures/ -->", "<!-- end of items -->"
 NEAR = 0.15  # dB below the paper's number that count as reproduced
 
 WEIGHTS_HEAD = """# Weights
@@ -50,16 +49,56 @@ def record_of(name: str, folder: Path) -> dict | None:
 
 
 def readme() -> str:
-    """README.md with its table of items renewed."""
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n{items_table()}{END}{rest.partition(END)[2]}"
+    """README.md with its table of items, and how far the weights are, renewed."""
+    text = README.read_text(encoding="utf-8")
+    for name, content in (("items", items_table()), ("standing", standing())):
+        begin, end = f"<!-- {name}: written by `memnet report` -->", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        assert found, f"README.md has no place for {name}"
+        text = f"{before}{begin}\n{content}{end}{rest.partition(end)[2]}"
+    return text
+
+
+def standing() -> str:
+    """In words, how far the weights are: what they were trained on, and how their numbers stand to the paper's."""
+    table = experiments.overview()
+    done = table[table.steps != "not trained"]
+    steps = sorted(int(number) for number in done.steps)
+    hardware = dict.fromkeys(name.split(" (")[0] for names in done.hardware for name in names.split("; "))
+    span = " to ".join(dict.fromkeys(f"{number:,}" for number in (steps[0], steps[-1])))
+    lines = [
+        f"{len(done)} of {len(table)} networks are trained so far, for {span} steps "
+        f"({done.hours.sum():.1f} hours in all) on {', '.join(hardware)}.",
+        *(
+            f"Not trained yet: {', '.join(table[table.steps == 'not trained'].run)}."
+            for _ in range(len(done) < len(table))
+        ),
+    ]
+    return "\n".join([*lines, *standing_of_cells()]) + "\n"
+
+
+def standing_of_cells() -> list[str]:
+    """In words, the span of our differences to the paper, and which sets are measured in part."""
+    cells = [pd.read_csv(path) for path in sorted((FIGURES / "benchmark").glob("table[1-6].csv"))]
+    if not cells:
+        return []
+    cells = pd.concat(cells, ignore_index=True)
+    ours = cells[cells.run.isin(list(experiments.EXPERIMENTS))]
+    whole = ours.psnr_difference.dropna()
+    parts = ours[ours.note.astype(str).str.contains("pictures")]
+    found = [f"On whole sets our PSNR is {whole.min():+.2f} to {whole.max():+.2f} dB from the paper's."] * bool(
+        len(whole)
+    )
+    for dataset, group in parts.groupby("dataset", sort=False):
+        found.append(f"Of {dataset} {', '.join(dict.fromkeys(group.note))} are measured.")
+    return found
 
 
 def items_table() -> str:
     """The README's table of items in Markdown."""
     lines = ["| item | notebook | command | s | number | paper | ours | file |", "| --- " * 8 + "|"]
     lines += ["| " + " | ".join(items_line(item)) + " |" for item in ITEMS.values()]
-    note = "Seconds: embedded set, 2 CPU cores. Numbers: benchmark pictures, PSNR in dB; all of them: "
+    note = "Seconds: embedded set, 2 CPU cores. Numbers: PSNR in dB unless said otherwise; all of them: "
     return "\n".join(lines) + f"\n\n{note}[figures/REPORT.md](figures/REPORT.md).\n"
 
 
@@ -67,10 +106,11 @@ def items_line(item: Item) -> list[str]:
     """The cells of one item in the README's table."""
     records = {images: record_of(item.name, FIGURES / images) for images in IMAGES}
     seconds = (records["embedded"] or {}).get("seconds", float("nan"))
-    what, *numbers = (records["benchmark"] or {}).get("headline") or ("", None, None)
+    record = records["benchmark"] or records["embedded"] or {}
+    what, *numbers = record.get("headline") or ("", None, None)
     folder = "benchmark" if records["benchmark"] else "embedded"
     pictures = [name for name in item.writes if (FIGURES / folder / f"{name}.png").exists()]
-    file = f"{pictures[0]}.png" if pictures else f"{item.writes[-1]}.md"
+    file = f"{pictures[0]}.png" if pictures else f"{item.writes[0]}.md"
     return [
         item.name,
         f"[{item.shows}](notebooks/{item.notebook})",
@@ -116,20 +156,23 @@ def made_by(record: dict) -> str:
     sets = ", ".join(f"{name} `{digest}`" for name, digest in record["pictures"].items()) or "none"
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     files = ", ".join(f"[{name}]({record['images']}/{name})" for name in record["files"])
+    rows = ", ".join(dict.fromkeys(f"{row['date']} on {row['device']}" for row in record.get("rows", [])))
+    measured = f"Rows measured {rows}, and reused. " if rows else ""
     return (
         f"Made from notebooks/{record['notebook']} on the {record['images']} pictures in {record['seconds']:.0f} s. "
         f"Weights: {weights}. Pictures: {sets}. Protocol {record['protocol']}; {versions}; "
-        f"commit {record['commit']}.\n\n"
+        f"commit {record['commit']}. {measured}\n\n"
         f"Files: {files}.\n"
     )
 
 
 def cells_of(table: pd.DataFrame) -> pd.DataFrame:
-    """A comparison's cells that are ours, one a row, each with its verdict."""
-    ours = table[table.run.notna() & (table.run != "input")]
+    """A comparison's cells that are ours, one a row, each with its verdict; first those of the degraded pictures."""
+    ours = table[table.run.notna() & ((table.run != "input") | table.psnr.notna())]
+    ours = ours.sort_values("run", key=lambda run: run != "input", kind="stable")
     columns = ["dataset", "level", "method", "paper_psnr", "psnr", "psnr_difference", "paper_ssim", "ssim"]
-    shown = ours[columns].rename(columns={"psnr": "our psnr", "ssim": "our ssim", "psnr_difference": "difference"})
-    return shown.assign(difference=shown.difference.round(2), verdict=[verdict(row) for row in ours.itertuples()])
+    shown = ours[columns].rename(columns={"psnr": "our psnr", "ssim": "our ssim", "psnr_difference": "psnr difference"})
+    return shown.assign(verdict=[verdict(row) for row in ours.itertuples()])
 
 
 def verdict(cell: tuple) -> str:
@@ -151,11 +194,12 @@ def overview() -> pd.DataFrame:
         path = FIGURES / "benchmark" / f"{item.name}.csv"
         if not item.name.startswith("table") or not path.exists():
             continue
-        cells = cells_of(pd.read_csv(path))
-        words, whole = cells.verdict, cells.difference.notna()
+        cells = pd.read_csv(path)
+        cells = cells_of(cells[cells.run != "input"])
+        words, whole = cells.verdict, cells["psnr difference"].notna()
         row = {"table": item.name, "cells": len(cells), "measured on whole sets": int(whole.sum())}
         row |= {name: int((words == name).sum()) for name in ("at or above the paper", f"within {NEAR} dB", "below")}
-        rows.append(row | {"mean difference": cells.difference.mean().round(2) if whole.any() else float("nan")})
+        rows.append(row | {"mean psnr difference": cells["psnr difference"].mean()})
     return pd.DataFrame(rows)
 
 

@@ -19,6 +19,7 @@ from memnet import checkpoints, datasets, degradations, evaluation, experiments,
 from memnet.paths import FIGURES, NOTEBOOKS, ROOT
 
 EXECUTED = ROOT / "build" / "executed"  # notebooks with their outputs, to read
+TRIED = ROOT / "build" / "figures"  # what notebooks write that are run by hand
 TOLERANCES = {"psnr": 0.01, "gain": 0.01, "decibels": 0.01, "ssim": 0.0005}  # by what a column's name contains
 UNTIMED = ("second", "date")  # columns that are never compared
 IMAGES = ("embedded", "benchmark")
@@ -101,8 +102,9 @@ def save(
     parameters: dict | None = None,
     headline: tuple[str, float | None, float | None] | None = None,
 ) -> Path:
-    """Write what an item consists of, with its provenance beside it; the folder, figures/`images` unless `output`.
+    """Write what an item consists of, with its provenance beside it, to `output`, or to build/figures/`images`; where.
 
+    So a notebook that is tried out in JupyterLab leaves what is committed alone: `reproduce` gives an `output`.
     `figures` (name: Figure) become PNG (300 dpi) and PDF, `numbers` (name: DataFrame) CSV, Markdown and LaTeX, all with
     stable bytes. NAME.json says which weights, pictures, versions and parameters made them; `headline` is the number
     that stands for the item: (what it is, the paper's, ours). Raises ValueError when a promised file is not among them.
@@ -111,7 +113,7 @@ def save(
     absent = set(ITEMS[name].writes) - set(figures) - set(numbers)
     if absent:
         raise ValueError(f"item {name} promises {', '.join(sorted(absent))}, which is not among what is saved")
-    folder = Path(output) if output else FIGURES / images
+    folder = Path(output) if output else TRIED / images
     folder.mkdir(parents=True, exist_ok=True)
     written = [path for title, figure in figures.items() for path in write_figure(folder / title, figure)]
     written += [path for title, table in numbers.items() for path in write_table(folder / title, table)]

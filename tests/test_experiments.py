@@ -119,3 +119,22 @@ def test_recipes_are_named(small):
     with pytest.raises(ValueError, match="unknown recipe 'long': choose one of short, paper"):
         train(small, recipe="long")
     assert set(training.RECIPES) == {"short", "paper"}
+
+
+def test_a_commit_is_marked_where_code_or_notebooks_were_changed(monkeypatch):
+    said = {"rev-parse": "0123456789ab", "status": None}
+    monkeypatch.delenv("MEMNET_COMMIT", raising=False)
+    monkeypatch.setattr(experiments, "git", lambda *words: said[words[0]])
+    assert experiments.commit() == "0123456789ab"
+    said["status"] = " M memnet/model.py"
+    assert experiments.commit() == "0123456789ab-dirty"
+    said["rev-parse"] = None  # no checkout
+    assert experiments.commit() is None
+    monkeypatch.setenv("MEMNET_COMMIT", "abc")
+    assert experiments.commit() == "abc"
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.delenv("MEMNET_COMMIT", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert experiments.commit() is None

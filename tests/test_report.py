@@ -61,7 +61,30 @@ def test_the_overview_counts_cells(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "FIGURES", tmp_path)
     (row,) = report.overview().to_dict("records")
     assert (row["table"], row["cells"], row["measured on whole sets"], row["within 0.15 dB"]) == ("table4", 1, 1, 1)
-    assert row["mean difference"] == pytest.approx(-0.1)
+    assert row["mean psnr difference"] == pytest.approx(-0.1)
+
+
+def test_the_standing_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_path):
+    table = pd.DataFrame(
+        {
+            "run": ["sr-M6R6", "jpeg-M6R6", "sr-M6R8"],
+            "steps": [6000, 500, "not trained"],
+            "hours": [1.5, 0.25, ""],
+            "hardware": ["2 CPU cores (x86_64), 1 threads; NVIDIA H200", "NVIDIA H200", ""],
+        }
+    )
+    monkeypatch.setattr(report.experiments, "overview", lambda: table)
+    monkeypatch.setattr(report, "FIGURES", tmp_path)
+    words = "2 of 3 networks are trained so far, for 500 to 6,000 steps (1.8 hours in all) on 2 CPU cores, NVIDIA H200."
+    assert report.standing() == f"{words}\nNot trained yet: sr-M6R8.\n"
+    (tmp_path / "benchmark").mkdir()
+    part = comparison(29.0, note="3 of 5 pictures")
+    for name, cells in {"table1": comparison(29.9), "table4": comparison(30.2), "table5": part}.items():
+        (tmp_path / "benchmark" / f"{name}.csv").write_text(tables.to_csv(cells))
+    assert report.standing().splitlines()[2:] == [
+        "On whole sets our PSNR is -0.10 to +0.20 dB from the paper's.",
+        "Of Set5 3 of 5 pictures are measured.",
+    ]
 
 
 def test_an_item_that_was_not_made_is_said(monkeypatch, tmp_path):
