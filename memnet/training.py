@@ -446,6 +446,8 @@ class Trainer:
         self.step_number, self.seconds = meta["step"], meta["seconds"]
         self.skips[0] = meta["skipped"]
         self.cycles = meta["cycles"]
+        if self.step_number > self.plan.settles_at:
+            self.settle()
 
 
 def laid_out_like(parameter: Tensor, slot: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -484,11 +486,12 @@ def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch:
 def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module, dict[str, float]]:
     """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures.
 
-    After a further cycle, the weights from before it stay where none of them gains more.
+    Weights that have settled belong to the statistics that they settled with: these are not renewed. After a further
+    cycle, the weights from before it stay where none of them gains more.
     """
     renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 10**6}
     candidates = {"last": deepcopy(trainer.model), "average": trainer.average}  # the copy is not compiled
-    for name in ("last", "average"):
+    for name in () if trainer.settled else ("last", "average"):
         candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)
     if trainer.before:
         candidates[AS_BEFORE] = trainer.before

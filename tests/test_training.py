@@ -210,17 +210,19 @@ def test_state_of_another_plan_is_refused():
         trainer_for(steps=13).load_state(*state)
 
 
-def test_training_gains_on_pictures_it_has_not_seen(tmp_path):
+@pytest.mark.parametrize("settle", [0.0, 0.25])
+def test_training_gains_on_pictures_it_has_not_seen(settle, tmp_path):
     torch.manual_seed(0)
     model = build(TINY)
     torch.nn.init.zeros_(model.reconnet.conv.weight)
     patches = Patches(pictures(6), task="denoising", patch=24)
-    trainer = Trainer(model, patches, Plan("short", 150, batch=8, patch=24))
+    trainer = Trainer(model, patches, Plan("short", 150, batch=8, patch=24, settle=settle))
     held = HeldBack(pictures(2, seed=9), task="denoising")
     assert abs(held.gain(model)) < 1e-3
     run(trainer, held, tmp_path)
     name, best, gains = training.best_weights(trainer, held)
     assert gains[name] == max(gains.values()) > 3.0
+    assert ("last, statistics renewed" in gains) == (settle == 0)
     assert held.gain(best) == pytest.approx(gains[name])
 
 
@@ -235,6 +237,15 @@ def test_a_cycle_that_gains_nothing_leaves_the_weights_as_they_were():
     resumed = trainer_for()
     resumed.load_state(*trainer.state())
     assert training.best_weights(resumed, held)[0] == training.AS_BEFORE
+
+
+def test_a_resumed_trainer_has_settled_if_it_had():
+    for steps, settled in ((9, False), (10, True)):
+        trainer, resumed = trainer_for(), trainer_for()
+        for _ in range(steps):
+            trainer.step()
+        resumed.load_state(*trainer.state())
+        assert (trainer.settled, resumed.settled) == (settled, settled)
 
 
 def test_non_finite_steps_change_nothing_and_then_stop_the_run():
