@@ -278,6 +278,40 @@ def train(
         typer.echo(f"{gain_of(path)}\n{speed_of(path)}\nweights: {path}")
 
 
+@app.command()
+@says_errors
+def campaign(
+    runs: Annotated[list[str] | None, typer.Argument(help="Runs by name, in this order; all if left out.")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of each run's schedule.")] = 30000,
+    minutes: Annotated[float | None, typer.Option(help="Budget of this piece of the campaign.", min=0)] = None,
+    batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
+    patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for weights, logs and states; data/weights.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Begin anew over weights that are there.")] = False,
+    measured: Annotated[
+        bool, typer.Option("--measure", help="Then measure what is trained on the benchmark sets on disk.")
+    ] = False,
+    compiled: Annotated[bool | None, typer.Option("--compile/--no-compile", help="As for train.")] = None,
+    recorded: Annotated[bool | None, typer.Option("--record/--no-record", help="As for train.")] = None,
+) -> None:
+    """Train the networks of the paper one after another under one schedule, in as many pieces as it takes.
+
+    `memnet campaign --steps 30000 --minutes 9 --overwrite`, and the same again until all are finished.
+
+    `memnet campaign sr-M6R6 sr-M6R6-NL sr-M6R6-NS --steps 30000 --measure`
+    """
+    from memnet import campaign as pieces
+
+    if measured and output is not None:
+        raise ValueError("--measure looks at the weights in data/weights: leave --output out")
+    fast = {"compiled": compiled, "recorded": recorded}
+    how = {"batch": batch, "patch": patch, "output": output, "overwrite": overwrite, **fast}
+    for sentence in pieces.campaign(runs or (), steps=steps, minutes=minutes, **how):
+        typer.echo(sentence)
+    for sentence in pieces.measure(runs or ()) if measured else ():
+        typer.echo(sentence)
+
+
 def gain_of(weights: Path) -> str:
     """What some weights gain on held-back pictures, and whether their last cycle was worth it."""
     from memnet import checkpoints, training

@@ -14,7 +14,7 @@ from memnet.paths import NOTEBOOKS, ROOT
 from memnet.reproduction import ITEMS
 
 ROOMS = (  # from the roof to the ground: a room imports only what is after it
-    *("cli", "report", "reproduction", "plots", "tables", "experiments"),
+    *("cli", "report", "reproduction", "plots", "tables", "campaign", "experiments"),
     *("exercises", "analysis", "slips", "evaluation", "training", "restoration"),
     *(
         "inference",

@@ -1,0 +1,76 @@
+"""Runs one after another, in pieces, with tiny networks and made pictures."""
+
+import itertools
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from memnet import campaign, checkpoints, cli, datasets, experiments
+from memnet.model import Config
+
+RUNS = ("sr-M6R6", "sr-M6R6-NL")
+TINY = {"steps": 12, "batch": 2, "patch": 12, "progress": False, "device": "cpu"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder for weights; the two RUNS are tiny and learn from made pictures."""
+    for run in RUNS:
+        config = Config(2, 1, channels=2, long_term=run == "sr-M6R6")
+        tiny = experiments.Experiment(run, "super-resolution", config, "291", "a test")
+        monkeypatch.setitem(experiments.EXPERIMENTS, run, tiny)
+    planes = [np.random.default_rng(n).integers(0, 256, (80, 84), dtype=np.uint8) for n in range(3)]
+    monkeypatch.setattr(datasets, "training_planes", lambda name: planes)
+    monkeypatch.setattr(experiments, "WEIGHTS", tmp_path)
+    return tmp_path
+
+
+def test_runs_are_trained_in_order_and_finished_ones_stay(folder):
+    said = list(campaign.campaign(RUNS, output=folder, **TINY))
+    assert said == ["sr-M6R6: step 12 of 12", "sr-M6R6-NL: step 12 of 12"]
+    before = [checkpoints.weights_hash(folder / f"{run}.safetensors") for run in RUNS]
+    assert list(campaign.campaign(RUNS, output=folder, **TINY))[1] == "sr-M6R6-NL: finished before, 12 steps"
+    assert [checkpoints.weights_hash(folder / f"{run}.safetensors") for run in RUNS] == before
+
+
+def test_what_a_piece_leaves_waits_and_goes_on(folder, monkeypatch):
+    clock = itertools.count(step=30.0)  # every look at it is half a minute later
+    monkeypatch.setattr(campaign.time, "monotonic", lambda: next(clock))
+    assert list(campaign.campaign(RUNS, output=folder, minutes=1e-9, **TINY)) == [
+        "sr-M6R6: waits at step 0 of 12",
+        "sr-M6R6-NL: waits at step 0 of 12",
+    ]
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="unknown run 'sr-M7'"):
+        list(campaign.campaign(["sr-M7"], output=folder, **TINY))
+
+
+def test_an_unfinished_run_is_resumed(folder):
+    experiments.train("sr-M6R6", output=folder, minutes=0.0, **TINY)
+    assert campaign.progress("sr-M6R6", folder) == (1, 12)
+    assert list(campaign.campaign(["sr-M6R6"], output=folder, **TINY)) == ["sr-M6R6: step 12 of 12"]
+    assert campaign.progress("sr-M6R6-NL", folder) == (0, 0)
+
+
+def test_weights_that_are_there_are_not_overwritten_unasked(folder):
+    (folder / "sr-M6R6.safetensors").write_bytes(b"somebody's")
+    with pytest.raises(ValueError, match="exists: give --resume"):
+        list(campaign.campaign(["sr-M6R6"], output=folder, **TINY))
+    assert list(campaign.campaign(["sr-M6R6"], output=folder, overwrite=True, **TINY)) == ["sr-M6R6: step 12 of 12"]
+
+
+def test_trained_runs_are_measured_on_the_sets_on_disk(folder, monkeypatch):
+    monkeypatch.setattr(datasets, "available", lambda name: name == "Set5")
+    monkeypatch.setattr(experiments, "rows", lambda run, name, level: [0] * level)
+    (folder / "sr-M6R6.safetensors").touch()
+    assert list(campaign.measure()) == ["sr-M6R6: 9 rows of Set5"]
+
+
+def test_the_command_says_how_far_each_run_is(folder):
+    words = ["campaign", *RUNS, "--steps", "12", "--batch", "2", "--patch", "12", "--output", str(folder)]
+    done = CliRunner().invoke(cli.app, words)
+    assert (done.exit_code, done.stdout.splitlines()) == (0, ["sr-M6R6: step 12 of 12", "sr-M6R6-NL: step 12 of 12"])
+    refused = CliRunner().invoke(cli.app, [*words, "--measure"])
+    assert refused.exit_code == 2
+    assert "leave --output out" in refused.stderr
