@@ -76,4 +76,4 @@ def test_later_predictions_are_the_better_ones(run):
     dataset, level = {"denoising-M6R6": ("S14", 50), "sr-M6R6": ("Set5", 3), "jpeg-M6R6": ("Classic5", 10)}[run]
     means = committed(run, dataset, level).filter(regex="^psnr").mean()
     assert means["psnr_6"] > means["psnr_1"]
-    assert means["psnr"] > means.drop("psnr").max() - 0.05  # the weighted sum is as good as the best of them
+    assert means["psnr"] > means.drop("psnr").max() - 0.1  # the weighted sum is as good as the best of them
