@@ -202,7 +202,7 @@ def reproduce(
         results.append(run_item(item, given, target))
     print(f"\n{images} pictures, files in {target}, compared with {FIGURES / images}")
     for item, result in zip(chosen, results, strict=True):
-        print(f"{item.name:9} {result['state']:7} {result['seconds']:6.1f} s  {result['words']}")
+        print(f"{item.name:10} {result['state']:7} {result['seconds']:6.1f} s  {result['words']}")
     return all(result["state"] == "made" and (parameters or result["agrees"]) for result in results)
 
 
