@@ -20,7 +20,8 @@ def campaign(
     rate=, settle=, overwrite= ...). Raises ValueError for an unknown run before anything is trained.
     """
     runs = [experiments.experiment(run).name for run in runs or experiments.EXPERIMENTS]
-    folder, end = Path(output or WEIGHTS), time.monotonic() + 60 * (minutes or float("inf"))
+    folder = Path(output or WEIGHTS)
+    end = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     for run in runs:
         step, planned = progress(run, folder)
         left = (end - time.monotonic()) / 60 - RESERVE
