@@ -370,11 +370,9 @@ class Trainer:
         return loss, norm
 
     def settle(self) -> None:
-        """From here on batch norms keep their statistics: the network learns as it will be used.
-
-        # Paper: it does not say so. The statistics of a few patches are noise, and weights that were fitted to them
+        """From here on batch norms keep their statistics: the network learns as it will be used."""
+        # Paper: nothing of the kind. The statistics of a few patches are noise, and weights that were fitted to them
         # leave artefacts in whole pictures.
-        """
         for norm in filter(lambda module: isinstance(module, nn.modules.batchnorm._BatchNorm), self.model.modules()):
             norm.eval()
         self.settled = True
