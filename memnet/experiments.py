@@ -30,6 +30,7 @@ class Experiment:
     config: Config | StackConfig
     training_set: str
     shown_in: str
+    rate: float | None = None  # peak of the learning rate in recipe short, where the network does not bear its own
 
 
 def memnet_of(preset: str, *variants: str) -> Config:
@@ -54,10 +55,11 @@ EXPERIMENTS = {
         Experiment("jpeg-M6R6", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, figs. 5, 9"),
         Experiment("sr-M6R6-NL", SR, memnet_of("M6R6", "NL"), "291", "table 1, fig. 4"),
         Experiment("sr-M6R6-NS", SR, memnet_of("M6R6", "NS"), "291", "table 1"),
+        Experiment("sr-M6R6-brief", SR, memnet_of("M6R6"), "291", "tables 2, 6"),
         Experiment("sr-M6R6-91", SR, memnet_of("M6R6"), "91", "table 2"),
         Experiment("sr-M6R6-91-basic", SR, memnet_of("M6R6", "basic"), "91", "table 2"),
-        Experiment("sr-plain", SR, PRESETS["plain"], "291", "table 2, fig. 1"),
-        Experiment("sr-skip", SR, PRESETS["skip"], "291", "table 2, fig. 1"),
+        Experiment("sr-plain", SR, PRESETS["plain"], "291", "table 2, fig. 1", rate=5e-4),
+        Experiment("sr-skip", SR, PRESETS["skip"], "291", "table 2, fig. 1", rate=5e-4),
         Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
         Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
         Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
@@ -231,9 +233,10 @@ def train(
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
-    same patches again otherwise. `rate` is the peak of the learning rate and `settle` the share of the steps, the last
-    ones, in which batch norms keep their statistics: the recipe's unless given. `compiled` says whether torch.compile
-    fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
+    same patches again otherwise. `rate` is the peak of the learning rate, the experiment's or the recipe's unless
+    given, and `settle` the share of the steps, the last ones, in which batch norms keep their statistics, the recipe's
+    unless given. `compiled` says whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA
+    graph: on one GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from).
@@ -241,71 +244,42 @@ def train(
     Started by torchrun, all its processes train together on shares of one batch, with batch norms over the whole batch
     unless `local_norms`; the first of them writes.
     """
-    with parallel.together(device or ("cuda" if torch.cuda.is_available() else "cpu")) as device:
-        budget = {"steps": steps, "minutes": minutes, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-        budget |= {"rate": rate, "settle": settle}
-        mode = {"precision": precision, "resume": resume, "extend": extend, "overwrite": overwrite}
-        mode |= {"output": output, "local_norms": local_norms, "progress": progress}
-        mode |= {"compiled": compiled, "recorded": recorded}
-        return train_on(device, run, **budget, **mode)
-
-
-def train_on(
-    device: str,
-    run: str,
-    *,
-    steps: int | None,
-    minutes: float | None,
-    recipe: str,
-    batch: int | None,
-    patch: int | None,
-    seed: int | None,
-    rate: float | None,
-    settle: float | None,
-    precision: str | None,
-    output: Path | None,
-    resume: bool,
-    extend: bool,
-    overwrite: bool,
-    local_norms: bool,
-    compiled: bool | None,
-    recorded: bool | None,
-    progress: bool,
-) -> Path:
-    """`train` in one of the processes that train together, on its device."""
     began = time.monotonic()
-    what = experiment(run)
-    folder = Path(output or WEIGHTS)
-    files = {"weights": folder / f"{run}.safetensors", "log": folder / f"{run}.csv", "state": folder / f"{run}.state"}
-    check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
-    learn, held = training.split(datasets.training_planes(what.training_set))
-    model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
-    seed = len(cycles) if seed is None else seed
-    if parallel.size() > 1 and not local_norms:
-        model = parallel.synchronised(model)
-    tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
-    if meta:
-        plan = training.Plan(**meta["plan"])
-    else:
-        fixed = training.RECIPES[recipe]
-        precision = precision or training.native_precision(device)
-        settle = fixed.settle if settle is None else settle
-        how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle}
-        plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
-    stride = training.RECIPES[plan.recipe].stride
-    patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
-    fast = {"compiled": compiled, "recorded": recorded}
-    if meta is None and steps is None:
-        plan = planned(model, patches, plan, minutes or 30.0, began=began, fast=fast)
-        minutes = None
-    trainer = training.Trainer(model, patches, plan, **fast)
-    trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
-    if meta:
-        trainer.load_state(tensors, meta)
-    held_back = training.HeldBack(held, task=what.task, device=device)
-    minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
-    training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
-    return finish(what, trainer, held_back, files["weights"])
+    with parallel.together(device or ("cuda" if torch.cuda.is_available() else "cpu")) as device:
+        what = experiment(run)
+        folder = Path(output or WEIGHTS)
+        files = {"weights": "safetensors", "log": "csv", "state": "state"}
+        files = {name: folder / f"{run}.{suffix}" for name, suffix in files.items()}
+        check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
+        learn, held = training.split(datasets.training_planes(what.training_set))
+        model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
+        seed = len(cycles) if seed is None else seed
+        if parallel.size() > 1 and not local_norms:
+            model = parallel.synchronised(model)
+        tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
+        if meta:
+            plan = training.Plan(**meta["plan"])
+        else:
+            fixed = training.RECIPES[recipe]
+            precision = precision or training.native_precision(device)
+            settle = fixed.settle if settle is None else settle
+            rate = what.rate if rate is None and recipe == "short" else rate
+            how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle}
+            plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
+        stride = training.RECIPES[plan.recipe].stride
+        patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
+        fast = {"compiled": compiled, "recorded": recorded}
+        if meta is None and steps is None:
+            plan = planned(model, patches, plan, minutes or 30.0, began=began, fast=fast)
+            minutes = None
+        trainer = training.Trainer(model, patches, plan, **fast)
+        trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
+        if meta:
+            trainer.load_state(tensors, meta)
+        held_back = training.HeldBack(held, task=what.task, device=device)
+        minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
+        training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
+        return finish(what, trainer, held_back, files["weights"])
 
 
 def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool, overwrite: bool) -> None:

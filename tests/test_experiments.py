@@ -29,6 +29,7 @@ def test_runs_have_the_papers_networks():
     assert not config["sr-M6R6-NL"].long_term
     assert not config["sr-M6R6-NS"].short_term
     assert not config["sr-M6R6-91-basic"].multi_supervised
+    assert config["sr-M6R6-brief"] == PRESETS["M6R6"]
     assert experiments.EXPERIMENTS["sr-M6R6-91"].training_set == "91"
     assert all(run.training_set in datasets.TRAINING_SETS for run in experiments.EXPERIMENTS.values())
 
@@ -138,3 +139,14 @@ def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.delenv("MEMNET_COMMIT", raising=False)
     monkeypatch.setenv("PATH", "")
     assert experiments.commit() is None
+
+
+@pytest.mark.parametrize(("recipe", "peak"), [("short", 5e-4), ("paper", None)])
+def test_a_run_brings_its_own_rate_to_the_short_recipe(small, monkeypatch, recipe, peak):
+    slow = experiments.Experiment("sr-skip", "super-resolution", Config(1, 1, channels=2), "291", "a test", rate=5e-4)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "sr-skip", slow)
+    how = {"output": small, "device": "cpu", "progress": False, "steps": 10, "batch": 2, "patch": 8}
+    experiments.train("sr-skip", recipe=recipe, **how)
+    assert checkpoints.load(small / "sr-skip.safetensors")[1]["cycles"][0]["peak"] == peak
+    experiments.train("sr-skip", recipe=recipe, rate=1e-3, overwrite=True, **how)
+    assert checkpoints.load(small / "sr-skip.safetensors")[1]["cycles"][0]["peak"] == 1e-3
