@@ -323,6 +323,11 @@ def decibels(density: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(density, np.finfo(float).tiny))
 
 
+def relative(densities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Densities (..., circles + 1) in dB against the one called "original", which is 0 everywhere."""
+    return {name: decibels(density) - decibels(densities["original"]) for name, density in densities.items()}
+
+
 def spectral_differences(densities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The four differences of fig. 4 (c) in dB, (pictures, circles + 1) each, from densities Mem4, Mem6, NL4, NL6.
 

@@ -282,28 +282,34 @@ def mark_bands(axes: Axes) -> None:
         )
 
 
-def spectra(densities: dict[str, np.ndarray], title: str = "") -> Drawing:
+def spectra(
+    densities: dict[str, np.ndarray], relative: dict[str, dict[str, np.ndarray]] | None = None, title: str = ""
+) -> Drawing:
     """Fig. 4 (b): spectral densities (circles + 1,) by name (those of LINES, or any) against frequency.
 
-    Left the power, on a logarithmic axis and without the mean (frequency 0); right, where "original" is among them,
-    what each lacks of it in dB, which the left cannot show: a picture's power falls by millions.
+    Left the power, on a logarithmic axis and without the mean (frequency 0). `relative` adds a panel for each of its
+    titles: the same names in dB against the original (of `analysis.relative`), which the left cannot show, because a
+    picture's power falls by millions.
     """
-    original = densities.get("original")
-    units = ["power (of intensities in [0, 1])"]
-    units += [] if original is None else ["power relative to the original (dB)"]
+    relative = relative or {}
     with look():
-        figure = drawing(4.6 * len(units) + 1.0, 3.9)
-        panels = figure.subplots(1, len(units), squeeze=False)[0]
+        figure = drawing(4.0 * (1 + len(relative)) + 1.0, 3.9)
+        first, *others = figure.subplots(1, 1 + len(relative), squeeze=False)[0]
         for name, density in densities.items():
-            frequency, line = np.linspace(0, 0.5, len(density))[1:], LINES.get(name, {"label": name})
-            panels[0].semilogy(frequency, density[1:], **line)
-            if original is not None:
-                panels[1].plot(frequency, 10 * np.log10(density[1:] / original[1:]), **line)
-        for axes, unit in zip(panels, units, strict=True):
-            axes.set(xlabel="frequency (cycles per pixel)", ylabel=unit)
+            first.semilogy(np.linspace(0, 0.5, len(density))[1:], density[1:], **LINES.get(name, {"label": name}))
+        first.set_ylabel("power (of intensities in [0, 1])")
+        for axes, (words, lines) in zip(others, relative.items(), strict=True):
+            if axes is not others[0]:
+                axes.sharey(others[0])
+            for name, line in lines.items():
+                axes.plot(np.linspace(0, 0.5, len(line))[1:], line[1:], **LINES.get(name, {"label": name}))
+            axes.set_ylabel("power relative to the original (dB)")
+            axes.set_title(words, pad=16)
+        for axes in (first, *others):
+            axes.set_xlabel("frequency (cycles per pixel)")
             mark_bands(axes)
         figure.suptitle(title, fontsize=10)
-        figure.legend(handles=panels[0].get_lines(), loc="outside lower center", ncols=6)
+        figure.legend(handles=first.get_lines(), loc="outside lower center", ncols=6)
         return figure
 
 

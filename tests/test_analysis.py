@@ -296,3 +296,9 @@ def test_the_clearest_picture_has_most_of_the_high_frequencies():
     densities["Mem6"][1, 45:] = 10
     densities["Mem6"][2, :30] = 100
     assert analysis.clearest(densities) == 1
+
+
+def test_densities_beside_the_original_are_ratios_of_power_in_decibels():
+    found = analysis.relative({"original": np.array([1.0, 4.0]), "half": np.array([[0.5, 2.0], [1.0, 4.0]])})
+    np.testing.assert_array_equal(found["original"], 0)
+    np.testing.assert_allclose(found["half"], [[-3.0103, -3.0103], [0, 0]], atol=1e-4)

@@ -84,9 +84,11 @@ FIGURES = {
     "basic": lambda: plots.network(variant(PRESETS["M6R6"], "basic")),
     "multi-supervised": lambda: plots.network(PRESETS["M6R6"]),
     "without long-term memory": lambda: plots.network(variant(PRESETS["M4R6"], "NL")),
-    "spectra": lambda: plots.spectra({name: d[0] for name, d in random_densities().items()}, "a picture"),
+    "spectra": lambda: plots.spectra({name: d[0] for name, d in random_densities().items()}, title="a picture"),
     "spectra beside the original": lambda: plots.spectra(
-        {"original": np.ones(9), "Mem6": np.full(9, 0.5)}, "a picture"
+        {"original": np.ones(9), "Mem6": np.full(9, 0.5)},
+        {"this picture": {"original": np.zeros(9), "Mem6": np.full(9, -3)}, "mean": {"Mem6": np.full(9, -2)}},
+        title="a picture",
     ),
     "differences": draw_differences,
     "gates": draw_gates,
