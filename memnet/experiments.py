@@ -188,10 +188,13 @@ def collect(
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=evaluation.COLUMNS)
 
 
-def overview() -> pd.DataFrame:
-    """One row for each run: what it is for, and the steps, patches, hours and held-back gain behind its weights."""
+def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
+    """One row for each of `runs` (by default all): what it is for, and what is behind its weights.
+
+    That is the steps, patches and hours of all its cycles, the machine, and the gain on held-back training pictures.
+    """
     table = []
-    for run in EXPERIMENTS.values():
+    for run in map(experiment, runs or EXPERIMENTS):
         row = {"run": run.name, "task": run.task, "training set": run.training_set, "for": run.shown_in}
         if trained(run.name):
             cycles = load(run.name).history["cycles"]

@@ -54,7 +54,10 @@ ITEMS = {
         Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),
         Item("fig5", "06_fig5_gates.ipynb", "fig. 5: gate weight norms", ("fig5", "observations")),
         Item(
-            "table2", "07_table2_structures.ipynb", "table 2, fig. 6: other structures", ("table2", "networks", "fig6")
+            "table2",
+            "07_table2_structures.ipynb",
+            "table 2, fig. 6: other structures",
+            ("table2", "networks", "table2_budgets", "fig6"),
         ),
         Item(
             "table3",
@@ -74,7 +77,7 @@ ITEMS = {
             "table 5, fig. 9: JPEG deblocking",
             ("table5", "fig9a", "fig9b", "table5_spread"),
         ),
-        Item("table6", "11_table6_depth.ipynb", "table 6: depth", ("table6",)),
+        Item("table6", "11_table6_depth.ipynb", "table 6: depth", ("table6", "table6_budgets")),
         Item("slips", "12_slips.ipynb", "what a slip in the protocol costs", ("slips", "slip_prices")),
         Item(
             "beyond",

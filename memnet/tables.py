@@ -9,23 +9,26 @@ import pandas as pd
 from memnet import analysis, datasets, degradations, evaluation, experiments, paper
 from memnet.model import Config
 
-RUNS = {  # table: run -> the method whose column it stands in
+# Table: run -> the method whose column it stands in. All but "trained longer" of tables 2 and 6 had one budget.
+RUNS = {
     1: {"sr-M6R6-NL": "MemNet_NL", "sr-M6R6-NS": "MemNet_NS", "sr-M6R6": "MemNet"},
     2: {
         "sr-plain": "plain stack",
         "sr-skip": "skip connections",
         "sr-M6R6-91-basic": "MemNet (no multi-supervision; 91 images)",
         "sr-M6R6-91": "MemNet (multi-supervised; 91 images)",
-        "sr-M6R6": "MemNet (multi-supervised; 291 images)",
+        "sr-M6R6-brief": "MemNet (multi-supervised; 291 images)",
+        "sr-M6R6": "MemNet (multi-supervised; 291 images), trained longer",
     },
     3: {"denoising-M6R6": "MemNet"},
     4: {"sr-M6R6": "MemNet"},
     5: {"jpeg-M6R6": "MemNet"},
     6: {
         "sr-M4R6": "MemNet_M4R6 (depth 54)",
-        "sr-M6R6": "MemNet_M6R6 (depth 80)",
+        "sr-M6R6-brief": "MemNet_M6R6 (depth 80)",
         "sr-M6R8": "MemNet_M6R8 (depth 104)",
         "sr-M10R10": "MemNet_M10R10 (depth 212)",
+        "sr-M6R6": "MemNet_M6R6 (depth 80), trained longer",
     },
 }
 INPUTS = {name: task.degraded for name, task in degradations.TASKS.items()}  # the degraded picture as a method

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memnet import analysis, datasets, degradations, experiments, paper, tables
+from memnet import analysis, checkpoints, datasets, degradations, experiments, paper, tables
 
 WITHOUT_A_NETWORK = {  # PSNR of degraded pictures, dB: measured with an independent implementation on the same files
     **{("Set5", level): value for level, value in {2: 33.661, 3: 30.392, 4: 28.421}.items()},
@@ -77,3 +77,15 @@ def test_later_predictions_are_the_better_ones(run):
     means = committed(run, dataset, level).filter(regex="^psnr").mean()
     assert means["psnr_6"] > means["psnr_1"]
     assert means["psnr"] > means.drop("psnr").max() - 0.1  # the weighted sum is as good as the best of them
+
+
+@pytest.mark.parametrize("table", [1, 2, 6])
+def test_networks_that_a_table_compares_had_one_budget(table):
+    def budget(run):
+        _, history = checkpoints.load(experiments.weights_path(run))
+        said = ("recipe", "steps", "batch", "patch")
+        return [[*(cycle[what] for what in said), cycle.get("settle", 0.0)] for cycle in history["cycles"]]
+
+    compared = {run for run, method in tables.RUNS[table].items() if "longer" not in method}
+    budgets = [budget(run) for run in filter(experiments.trained, compared)]
+    assert all(found == budgets[0] for found in budgets)
