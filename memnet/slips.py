@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import skimage.color
 import skimage.metrics
 import skimage.transform
 import torch
@@ -38,6 +39,11 @@ def luma(picture: np.ndarray) -> np.ndarray:
 def full_range(picture: np.ndarray) -> np.ndarray:
     """Pillow's mode L, which is also Y of JPEG files: black is 0 and white 255, not 16 and 235."""
     return images.to_float(np.asarray(Image.fromarray(picture).convert("L")))
+
+
+def skimage_gray(picture: np.ndarray) -> np.ndarray:
+    """scikit-image's rgb2gray: full range, and weights of another standard."""
+    return images.to_float(picture) if picture.ndim == 2 else skimage.color.rgb2gray(picture)
 
 
 def channels(picture: np.ndarray) -> np.ndarray:
@@ -132,6 +138,7 @@ SLIPS = {
         "scikit-image's resize": partial(bicubic, resize=skimage_resize),
         "no antialiasing": partial(bicubic, resize=partial(degradations.imresize, antialias=False)),
         "full-range gray": partial(bicubic, plane=full_range),
+        "scikit-image's rgb2gray": partial(bicubic, plane=skimage_gray),
         "PSNR of R, G and B": partial(bicubic, plane=channels),
         "SSIM of a uniform window": partial(bicubic, ssim=uniform_ssim),
     },

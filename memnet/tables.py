@@ -35,6 +35,7 @@ INPUTS = {name: task.degraded for name, task in degradations.TASKS.items()}  # t
 TASKS = {1: "super-resolution", 2: "super-resolution", 3: "denoising", 4: "super-resolution", 5: "jpeg"}
 TASKS[6] = TASKS[1]
 METRICS = {"psnr": 2, "ssim": 4}  # digits as printed
+DECIMALS = 6  # in a CSV
 
 
 def comparison(table: int, measured: pd.DataFrame, *, sets: tuple[str, ...] | None = None) -> pd.DataFrame:
@@ -239,7 +240,7 @@ LEGEND = "PSNR in dB / SSIM; best bold, second underlined among whole sets; diff
 
 def to_csv(table: pd.DataFrame) -> str:
     """A table as CSV, a row a line, numbers to six decimals at most."""
-    return table.round(6).to_csv(index=False, lineterminator="\n")
+    return table.round(DECIMALS).to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(table: pd.DataFrame, *, best: tuple[str, ...] = ()) -> str:
@@ -265,7 +266,8 @@ def to_latex(table: pd.DataFrame, *, best: tuple[str, ...] = ()) -> str:
 def laid_out(
     table: pd.DataFrame, markup: Markup, best: tuple[str, ...]
 ) -> tuple[list[str], list[list[str]], list[str]]:
-    """Head, lines of cells and notes below, as text in a markup."""
+    """Head, lines of cells and notes below, as text in a markup, from the numbers that stand in the CSV."""
+    table = table.round(DECIMALS)
     if {"paper_psnr", "psnr", "method"} <= set(table.columns):
         return comparison_cells(table, markup)
     columns = {name: column_cells(table[name], markup, name in best) for name in table.columns}
