@@ -94,6 +94,8 @@ def standing_of_cells() -> list[str]:
     )
     for dataset, group in parts.groupby("dataset", sort=False):
         found.append(f"Of {dataset} {', '.join(dict.fromkeys(group.note))} are measured.")
+    if missing := dict.fromkeys(ours[ours.note == "not measured"].dataset):
+        found.append(f"Not measured with the present weights: {', '.join(missing)}.")
     return found
 
 
