@@ -1,13 +1,9 @@
 """What the benchmarks share: the machine's own matrix rate, honest times, tables."""
 
-import os
-import platform
-from pathlib import Path
-
 import pandas as pd
 import torch
 
-from memnet import tables
+from memnet import evaluation, tables
 
 
 def device() -> torch.device:
@@ -16,15 +12,8 @@ def device() -> torch.device:
 
 
 def machine(where: torch.device) -> str:
-    """The machine in words."""
-    if where.type == "cuda":
-        return f"{torch.cuda.get_device_name(where)}, torch {torch.__version__}"
-    model = platform.processor() or platform.machine()
-    report = Path("/proc/cpuinfo")
-    if report.exists():
-        names = [line.split(":")[1].strip() for line in report.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return f"{os.cpu_count()} cores of {model}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    """The machine and torch in words."""
+    return f"{evaluation.hardware(where)}, torch {torch.__version__}"
 
 
 def section(title: str, rows: list[dict]) -> str:

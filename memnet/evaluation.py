@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -170,8 +171,19 @@ def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 def circumstances(model: nn.Module) -> dict:
     """Where and when rows are made: for the reader, not part of what they are known by."""
     device = next(model.parameters()).device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
-    return {"device": name, "torch": torch.__version__, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+    return {"device": hardware(device), "torch": torch.__version__, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+
+
+def hardware(device: torch.device) -> str:
+    """The processor in words: a GPU's name, or the CPU's with its cores and the threads in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    report, model = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
+    if report.exists():  # on Linux, where `platform` knows the architecture alone
+        names = [line.partition(":")[2].strip() for line in report.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    cores, threads = os.cpu_count(), torch.get_num_threads()
+    return f"{cores} CPU cores ({model}), {threads} thread{'s' * (threads != 1)}"
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Every trained network of the paper by name: its task, configuration, training pictures, weights and rows."""
 
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -173,6 +172,7 @@ def collect(
     """The rows of all trained `runs` on all `sets` at their task's levels (or at `levels`), in one table.
 
     Runs that are not trained have no rows. Without `measure` only stored rows are taken, and nothing is measured.
+    With `limit` the first so many pictures of each set are taken, also where rows of more are stored.
     """
     found = []
     for run in filter(trained, runs):
@@ -184,7 +184,7 @@ def collect(
                     found.append(stored_rows(run, dataset, level))
                     count = 0 if found[-1] is None else len(found[-1])
                     print(f"{run} on {dataset} at {level}: {count} rows reused, none measured", file=sys.stderr)
-    found = [table for table in found if table is not None]
+    found = [table[:limit] for table in found if table is not None]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=evaluation.COLUMNS)
 
 
@@ -340,7 +340,7 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: training.Held
         "skipped": trainer.skipped,
         "weights": choice,
         "held_back_gain": round(gains[choice], 4),
-        "hardware": hardware(trainer.patches.device),
+        "hardware": evaluation.hardware(trainer.patches.device),
         "processes": parallel.size(),
         "torch": torch.__version__,
         "commit": commit(),
@@ -351,13 +351,6 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: training.Held
     if parallel.first():
         checkpoints.save(path, model, history=history)
     return path
-
-
-def hardware(device: torch.device) -> str:
-    """The processor in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
 
 
 def commit() -> str | None:

@@ -617,7 +617,7 @@ def bars(values: pd.Series, unit: str, title: str = "") -> Drawing:
         axes.bar_label(drawn, labels=[f"{value:+.3f}" for value in values], padding=3, fontsize=8.5)
         axes.axvline(0, color="black", lw=0.8)
         axes.set(xlabel=unit, title=title)
-        axes.margins(x=0.14)
+        axes.margins(x=0.18)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         return figure

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import checkpoints, datasets, experiments, training
+from memnet import checkpoints, datasets, evaluation, experiments, training
 from memnet.model import PRESETS, Config
 
 
@@ -114,6 +114,19 @@ def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
         experiments.load("sr-M6R6")
     assert experiments.stored_rows("sr-M6R6", "Set5", 3) is None
     assert experiments.collect(["sr-M6R6"], ["Set5"]).empty
+
+
+def test_a_limit_takes_the_first_pictures_where_more_are_stored(small, monkeypatch):
+    train(small)
+    monkeypatch.setattr(experiments, "WEIGHTS", small)
+    monkeypatch.setattr(evaluation, "RESULTS", small)
+    names = datasets.pictures("embedded").names
+    stored = experiments.collect(["sr-M6R6"], ["embedded"], levels=(3,), limit=3)
+    assert list(stored.image) == names[:3]
+    for measure in (True, False):
+        fewer = experiments.collect(["sr-M6R6"], ["embedded"], levels=(3,), limit=2, measure=measure)
+        assert list(fewer.image) == names[:2]
+        assert len(evaluation.read_rows(evaluation.file_of("sr-M6R6", "embedded", 3))[1]) == 3
 
 
 def test_recipes_are_named(small):
