@@ -100,8 +100,8 @@ def restore(
     for sentence in wrong:
         typer.echo(f"memnet: {sentence}", err=True)
     failed = len(wrong)
-    for number, file in enumerate(files, start=1):
-        target = restoration.target_for(file, output, task=task, scale=scale)
+    targets = restoration.targets_for(files, output, task=task, scale=scale)
+    for number, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
         where = f"[{number}/{len(files)}] {file}"
         try:
             how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite, **pieces}

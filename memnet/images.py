@@ -61,8 +61,9 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_picture(path: Path, image: np.ndarray, **options) -> None:
-    """Write uint8, or floats in [0, 1], (H, W), (H, W, 3) or (H, W, 4), whole or not at all; the name says the format.
+    """Write uint8, or floats in [0, 1], whole or not at all; the name says the format.
 
+    (H, W) is gray and (H, W, 3) colour; (H, W, 2) and (H, W, 4) are these with alpha.
     `options` go to Pillow's save (`icc_profile=`, `quality=` ...).
     """
     path = Path(path)

@@ -1,7 +1,9 @@
 """Trained networks at work on pictures: planes, colour pictures, files and folders of files."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -214,7 +216,7 @@ def read_photograph(path: Path) -> Photograph:
     picture = images.open_picture(path)
     remarks = ["first frame of several"] if picture.info["frames"] > 1 else []
     picture = ImageOps.exif_transpose(picture)
-    profile = picture.info.get("icc_profile") if picture.mode in ("L", "RGB", "RGBA", "LA") else None
+    profile = picture.info.get("icc_profile") if picture.mode not in ("CMYK", "YCbCr", "LAB") else None
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         remarks.append("written with 8 bits")
         return Photograph(eight_bits(path, np.asarray(picture)), None, None, tuple(remarks))
@@ -235,10 +237,20 @@ def eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
     return images.to_uint8(values / top)
 
 
-def target_for(source: Path, folder: Path, *, task: str, scale: int | None) -> Path:
-    """Where the restored copy of `source` goes: its name with the task, as PNG so that nothing is lost again."""
+def targets_for(sources: Sequence[Path], folder: Path, *, task: str, scale: int | None) -> list[Path]:
+    """Where the restored copies of `sources` go, each its own file: named after source and task, as lossless PNG.
+
+    Sources that differ in their suffix alone (a.jpg, a.png) keep it in the name; sources of one name are numbered.
+    """
     mark = f"x{scale}" if scale else {"denoising": "denoised", "jpeg": "deblocked"}[task]
-    return Path(folder) / f"{source.stem}-{mark}.png"
+    stems = Counter(source.stem.casefold() for source in sources)
+    names = [source.stem if stems[source.stem.casefold()] == 1 else source.name for source in sources]
+    taken, found = set(), []
+    for name in names:
+        numbered = (f"{name}-{number}" if number > 1 else name for number in count(1))
+        found.append(next(one for one in numbered if one.casefold() not in taken))
+        taken.add(found[-1].casefold())
+    return [Path(folder) / f"{name}-{mark}.png" for name in found]
 
 
 def restore_file(
@@ -255,19 +267,24 @@ def restore_file(
 ) -> Photograph:
     """Restore a picture file into the PNG `target`, whole or not at all; what was read.
 
-    Raises ValueError, naming the file and the reason, when it cannot be read or the target is there already.
+    Raises ValueError, naming the file and the reason, when it cannot be read or the target is there already, and
+    MemoryError when there is not enough memory.
     """
     if target.exists() and not overwrite:
         raise ValueError(f"{source}: {target} is there already: give --overwrite or another --output")
     photograph = read_photograph(source)
     how = {"task": task, "model": model, "scale": scale, "tile": tile, "overlap": overlap, "progress": progress}
-    restored = restore(photograph.pixels, **how)
+    try:
+        restored = restore(photograph.pixels, **how)
+    except RuntimeError as error:  # torch has no class of its own for a processor without memory
+        if "can't allocate memory" in str(error):
+            raise MemoryError from error
+        raise
     if photograph.alpha is not None:
         alpha = photograph.alpha
         if scale:
             alpha = images.to_uint8(degradations.imresize(images.to_float(alpha), scale))
-        colour = restored if restored.ndim == 3 else np.repeat(restored[..., None], 3, axis=2)
-        restored = np.dstack([colour, alpha])
+        restored = np.dstack([restored, alpha])
     try:
         images.write_picture(target, restored, icc_profile=photograph.profile)
     except OSError as error:

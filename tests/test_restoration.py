@@ -1,5 +1,7 @@
 """Networks at work on planes, colour pictures and files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -151,7 +153,7 @@ def test_every_common_mode_is_read(tmp_path, identity, colour_picture, mode):
     picture.save(path)
     photograph, restored = restored_file(path, identity)
     assert restored.size == (30, 40)
-    assert restored.mode == ("L" if mode in ("1", "L", "I;16") else "RGBA" if mode == "LA" else "RGB")
+    assert restored.mode == {"1": "L", "I;16": "L", "P": "RGB", "CMYK": "RGB"}.get(mode, mode)
     assert ("written with 8 bits" in photograph.remarks) == (mode == "I;16")
     if mode == "I;16":
         np.testing.assert_array_equal(np.asarray(restored), colour_picture[..., 0])
@@ -185,6 +187,21 @@ def test_nothing_is_replaced_unless_asked(tmp_path, identity, colour_picture):
     with pytest.raises(ValueError, match="is there already: give --overwrite"):
         restored_file(tmp_path / "a.png", identity)
     restored_file(tmp_path / "a.png", identity, overwrite=True)
+
+
+def test_every_file_of_a_call_has_its_own_result():
+    sources = [Path(name) for name in ("a.png", "b.png", "b.JPG", "c/d.png", "e/d.png", "e/B.png")]
+    targets = restoration.targets_for(sources, Path("o"), task="denoising", scale=None)
+    names = ["a", "b.png", "b.JPG", "d.png", "d.png-2", "B.png-2"]
+    assert targets == [Path("o") / f"{name}-denoised.png" for name in names]
+
+
+def test_a_processor_without_memory_is_out_of_memory(tmp_path, identity, colour_picture, monkeypatch):
+    monkeypatch.setattr(restoration, "predict", lambda *_, **__: torch.empty(10**15))
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    with pytest.raises(MemoryError):
+        restoration.restore_file(tmp_path / "a.png", tmp_path / "b.png", task="jpeg", model=identity)
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, identity, colour_picture):
