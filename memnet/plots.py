@@ -431,6 +431,7 @@ def psnr_against_parameters(points: pd.DataFrame, title: str = "") -> Drawing:
         axes.legend(handles=handles, loc="lower right")
         colours = matplotlib.cm.ScalarMappable(scale, "cividis")
         bar = figure.colorbar(colours, ax=axes, label="seconds for 288x288")
+        bar.ax.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         bar.ax.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%.3g"))
         bar.ax.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         return figure
@@ -449,7 +450,8 @@ def draw_points(
         axes.scatter(untimed.parameters_k, untimed.psnr, c="white", **options)
     for point in points.itertuples():
         name, place = point.method.removeprefix("MemNet_"), (point.parameters_k, point.psnr)
-        axes.annotate(name, place, xytext=(7, -9), textcoords="offset points", fontsize=8)
+        plate = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # over the line, under the points
+        axes.annotate(name, place, xytext=(7, -9), textcoords="offset points", fontsize=8, bbox=plate, zorder=2.5)
 
 
 # ---------------------------------------------------------------------------------- pictures: figures 4 (a), 7, 8 and 9
