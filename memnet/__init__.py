@@ -5,12 +5,24 @@
 >>> larger = memnet.restore(picture, task="super-resolution", scale=3)
 """
 
+from importlib import import_module
+
 from memnet import degradations, images, metrics
 from memnet.experiments import load
 from memnet.model import PRESETS, Config, MemNet
 
 __version__ = "0.1.0"
 __all__ = ["PRESETS", "Config", "MemNet", "degradations", "images", "load", "metrics", "restore"]
+
+
+def __getattr__(name: str):
+    """The other modules, imported when first asked for: `memnet.analysis.gate_norms` after `import memnet` alone."""
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 def restore(image, *, task: str, scale: int | None = None, run: str | None = None, precision: str = "float32"):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from memnet import checkpoints, datasets, degradations, evaluation, experiments, tables
+from memnet import checkpoints, datasets, evaluation, experiments, tables
 from memnet.paths import FIGURES, NOTEBOOKS, ROOT
 
 EXECUTED = ROOT / "build" / "executed"  # notebooks with their outputs, to read
@@ -102,6 +102,7 @@ def save(
     numbers: dict[str, pd.DataFrame] | None = None,
     runs: tuple[str, ...] = (),
     sets: tuple[str, ...] = (),
+    rows: pd.DataFrame | None = None,
     parameters: dict | None = None,
     headline: tuple[str, float | None, float | None] | None = None,
 ) -> Path:
@@ -109,8 +110,9 @@ def save(
 
     So a notebook that is tried out in JupyterLab leaves what is committed alone: `reproduce` gives an `output`.
     `figures` (name: Figure) become PNG (300 dpi) and PDF, `numbers` (name: DataFrame) CSV, Markdown and LaTeX, all with
-    stable bytes. NAME.json says which weights, pictures, versions and parameters made them; `headline` is the number
-    that stands for the item: (what it is, the paper's, ours). Raises ValueError when a promised file is not among them.
+    stable bytes. NAME.json says which weights, pictures, versions and parameters made them, and when and on what the
+    `rows` (of `evaluation`) were measured; `headline` is the number that stands for the item: (what it is, the paper's,
+    ours). Raises ValueError when a promised file is not among them.
     """
     figures, numbers = figures or {}, numbers or {}
     absent = set(ITEMS[name].writes) - set(figures) - set(numbers)
@@ -120,7 +122,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     written = [path for title, figure in figures.items() for path in write_figure(folder / title, figure)]
     written += [path for title, table in numbers.items() for path in write_table(folder / title, table)]
-    record = provenance(name, images=images, runs=runs, sets=sets, parameters=parameters or {})
+    record = provenance(name, images=images, runs=runs, sets=sets, rows=rows, parameters=parameters or {})
     record["headline"] = headline
     record["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()[:16] for p in sorted(written)}
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -144,8 +146,16 @@ def write_table(path: Path, table: pd.DataFrame) -> list[Path]:
     return [path.with_suffix(suffix) for suffix in texts]
 
 
-def provenance(name: str, *, images: str, runs: tuple[str, ...], sets: tuple[str, ...], parameters: dict) -> dict:
-    """What made an item: weights' and pictures' hashes, protocol, parameters, versions, commit."""
+def provenance(
+    name: str,
+    *,
+    images: str,
+    runs: tuple[str, ...],
+    sets: tuple[str, ...],
+    rows: pd.DataFrame | None,
+    parameters: dict,
+) -> dict:
+    """What made an item: weights' and pictures' hashes, rows, protocol, parameters, versions, commit."""
     trained = [run for run in runs if experiments.trained(run)]
     return {
         "item": name,
@@ -154,7 +164,7 @@ def provenance(name: str, *, images: str, runs: tuple[str, ...], sets: tuple[str
         "weights": {run: checkpoints.weights_hash(experiments.weights_path(run)) for run in trained},
         "not_trained": [run for run in runs if run not in trained],
         "pictures": {dataset: datasets.digest(dataset) for dataset in sets},
-        "rows": [line for run in trained for dataset in sets for line in rows_behind(run, dataset)],
+        "rows": [] if rows is None else rows_behind(rows),
         "protocol": evaluation.PROTOCOL,
         "parameters": parameters,
         "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
@@ -162,15 +172,13 @@ def provenance(name: str, *, images: str, runs: tuple[str, ...], sets: tuple[str
     }
 
 
-def rows_behind(run: str, dataset: str) -> list[dict]:
-    """What is stored of a run on a data set, a line a level: how many pictures, measured when, on what."""
+def rows_behind(rows: pd.DataFrame) -> list[dict]:
+    """What is known of stored rows, a line for each run, set and level: how many pictures, measured when, on what."""
     lines = []
-    for level in degradations.task(experiments.experiment(run).task).levels:
-        path = evaluation.file_of(run, dataset, level)
-        if experiments.stored_rows(run, dataset, level) is not None:
-            key, rows = evaluation.read_rows(path)
-            made = {name: key.get(name) for name in ("device", "torch", "date", "commit")}
-            lines.append({"run": run, "dataset": dataset, "level": level, "pictures": len(rows), **made})
+    for (run, dataset, level), group in rows.groupby(["run", "dataset", "level"], sort=False):
+        key, _ = evaluation.read_rows(evaluation.file_of(run, dataset, level))
+        made = {name: key.get(name) for name in ("device", "torch", "date", "commit")}
+        lines.append({"run": run, "dataset": dataset, "level": int(level), "pictures": len(group), **made})
     return lines
 
 

@@ -295,7 +295,7 @@ def cell_text(value, digits: int | None) -> str:
         return "–"
     if float(value).is_integer() and digits is None:
         return f"{int(value)}"
-    return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
+    return f"{value:.4g}" if digits is None else f"{value:z.{digits}f}"
 
 
 def emphasise(cells: list[str], values: list[float], markup: Markup) -> list[str]:
@@ -390,4 +390,4 @@ def joined(parts: list[str | None]) -> str:
 def signed(row: tuple, metric: str) -> str:
     """The difference of a metric with its sign, or nothing."""
     value = getattr(row, f"{metric}_difference")
-    return "" if pd.isna(value) else f"{value:+.{METRICS[metric]}f}"
+    return "" if pd.isna(value) else f"{value:+z.{METRICS[metric]}f}"

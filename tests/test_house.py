@@ -185,3 +185,10 @@ def test_notebooks_define_no_class_and_no_function_and_loop_over_no_images(path)
         assert not kinds & {ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef}, cell.source
         assert not loops_over_images(cell.source), cell.source
     assert loops_over_images("for p in datasets.pictures('Set5'):\n    p")
+
+
+def test_every_room_is_there_after_importing_the_package_alone():
+    asked = ", ".join(f"memnet.{room}" for room in ROOMS)
+    code = f"import memnet; {asked}; memnet.analysis.gate_norms; print(hasattr(memnet, 'cellar'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "False"

@@ -253,16 +253,15 @@ def test_what_is_saved_has_stable_bytes_and_says_what_made_it(house, tmp_path, m
 
 
 def test_provenance_says_when_and_on_what_rows_were_measured(monkeypatch, tmp_path):
-    rows = pd.DataFrame({"image": ["a", "b"], "psnr": [30.0, 31.0]})
+    rows = pd.DataFrame({"run": "jpeg-M6R6", "dataset": "LIVE1", "level": 20, "image": ["a", "b", "c"], "psnr": 30.0})
     path = tmp_path / "rows.csv"
     evaluation.write_rows(
         path, rows, {"device": "2 CPU cores", "torch": "2.13.0", "date": "2026-11-25", "weights": "1"}
     )
-    monkeypatch.setattr(experiments, "stored_rows", lambda run, name, level: rows if level == 20 else None)
-    monkeypatch.setattr(evaluation, "file_of", lambda run, name, level: path)
+    monkeypatch.setattr(evaluation, "file_of", lambda *names: path if names == ("jpeg-M6R6", "LIVE1", 20) else None)
     made = {"device": "2 CPU cores", "torch": "2.13.0", "date": "2026-11-25", "commit": None}
     expected = {"run": "jpeg-M6R6", "dataset": "LIVE1", "level": 20, "pictures": 2, **made}
-    assert reproduction.rows_behind("jpeg-M6R6", "LIVE1") == [expected]
+    assert reproduction.rows_behind(rows[:2]) == [expected]
 
 
 def test_a_promised_file_that_is_not_saved_is_an_error(house):
