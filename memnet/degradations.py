@@ -106,6 +106,7 @@ def degrade(
     """
     reference = images.to_float(plane)
     if task == "denoising":
+        # Paper: MATLAB's generator, which NumPy does not have. Over 12 pictures seeds move the mean by 0.006 dB.
         rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
         return reference, gaussian_noise(reference, level, rng)
     if task == "super-resolution":
