@@ -26,6 +26,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     "#CC79A7",
 )
 GREY = "#777777"
+PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # behind text, so that lines do not cross it
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 MARKERS = "osD^vPX"
 STYLE = {
@@ -116,8 +117,7 @@ def way(axes: Axes, *points: tuple, colour: str = "black", width: float = 1.0) -
 def label(axes: Axes, point: tuple, text: str, colour: str = "black", **options) -> None:
     """Text on white, legible over lines."""
     defaults = {"ha": "center", "va": "center", "fontsize": 8.5, "zorder": 5}
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-    axes.text(*point, text, color=colour, bbox=white, **defaults | options)
+    axes.text(*point, text, color=colour, bbox=PLATE, **defaults | options)
 
 
 WIDTH = 21.0  # units across fig. 1
@@ -450,8 +450,8 @@ def draw_points(
         axes.scatter(untimed.parameters_k, untimed.psnr, c="white", **options)
     for point in points.itertuples():
         name, place = point.method.removeprefix("MemNet_"), (point.parameters_k, point.psnr)
-        plate = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # over the line, under the points
-        axes.annotate(name, place, xytext=(7, -9), textcoords="offset points", fontsize=8, bbox=plate, zorder=2.5)
+        how = {"bbox": PLATE, "zorder": 2.5}  # over the line, under the points
+        axes.annotate(name, place, xytext=(7, -9), textcoords="offset points", fontsize=8, **how)
 
 
 # ---------------------------------------------------------------------------------- pictures: figures 4 (a), 7, 8 and 9
@@ -580,7 +580,7 @@ def spread(rows: pd.DataFrame, value: str = "gain", by: str = "run", unit: str =
             shift = 0.16 * np.sin(2.4 * np.arange(len(group)))  # so that points do not cover each other
             axes.scatter(group[value], place + shift, s=14, color=BLUE, alpha=0.7, lw=0, zorder=3)
             least = group.loc[group[value].idxmin()]
-            where = {"xytext": (-7, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+            where = {"xytext": (-7, 0), "textcoords": "offset points", "ha": "right", "va": "center", "bbox": PLATE}
             axes.annotate(least.image, (least[value], place), fontsize=7, color=GREY, **where)
         axes.set_yticks(range(len(groups)), [f"{name} ({len(group)})" for name, group in groups])
         axes.margins(x=0.12)
