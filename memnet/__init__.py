@@ -35,6 +35,5 @@ def restore(image, *, task: str, scale: int | None = None, run: str | None = Non
     """
     from memnet import experiments, restoration
 
-    degradations.task(task)
-    model = experiments.ready(run or experiments.DEFAULT_RUNS[task], precision)
+    model = experiments.ready(experiments.run_for(task, run), precision)
     return restoration.restore(image, task=task, scale=scale, model=model)

@@ -36,7 +36,10 @@ def load(path: Path) -> tuple[nn.Module, dict]:
         raise ValueError(f"{path} is no MemNet checkpoint (format {metadata.get('format')!r}, expected {FORMAT!r})")
     network = json.loads(metadata["network"])
     model = build(CONFIGS[network.pop("class")](**network))
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not hold the tensors of its network ({error})") from error
     return model.eval(), json.loads(metadata["history"])
 
 

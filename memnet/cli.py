@@ -56,9 +56,14 @@ def main(version: Annotated[bool, typer.Option("--version", help="Show the versi
 @app.command()
 @says_errors
 def restore(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.", metavar="PICTURE...")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Picture files, or folders of them.", metavar="PICTURE...", readable=False)
+    ],
     task: Task,
-    output: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder for the results, perhaps that of the pictures; made if missing.", readable=False),
+    ],
     level: Level = None,
     run: Annotated[str | None, typer.Option(help="Another trained network than the task's own.")] = None,
     tile: Annotated[
@@ -87,47 +92,52 @@ def restore(
 
     Noise level and JPEG quality need not be given: one network serves them all. Colour pictures keep their colours.
     """
-    import torch
-
     from memnet import experiments, restoration
 
     scale = level if task == "super-resolution" else None
     restoration.check_scale(task, scale)
     pieces = {"tile": check_tile(tile), "overlap": overlap}
     files, wrong = restoration.expand(pictures)
-    model = experiments.ready(run_for(task, run), precision)
+    model = restoration.inference_form(experiments.ready(experiments.run_for(task, run), precision))
     make_folder(output)
     for sentence in wrong:
-        typer.echo(f"memnet: {sentence}", err=True)
-    failed = len(wrong)
+        complain(sentence)
+    failed, total = len(wrong), len(files) + len(wrong)
+    sources = {file.resolve() for file in files}
     targets = restoration.targets_for(files, output, task=task, scale=scale)
     for number, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
-        where = f"[{number}/{len(files)}] {file}"
+        where = f"[{number}/{total}] {file}"
         try:
+            if target.resolve() in sources:
+                raise ValueError(
+                    f"{file}: its result would replace {target}, which is to be restored: choose another --output"
+                )
             how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite, **pieces}
             photograph = restoration.restore_file(file, target, **how, progress=progress_of(where))
             remarks = "".join(f" ({remark})" for remark in photograph.remarks)
-            typer.echo(f"{where} -> {target}{remarks}")
-        except (MemoryError, torch.OutOfMemoryError):
+            typer.echo(one_line(f"{where} -> {target}{remarks}"))
+        except MemoryError:
             failed += 1
-            typer.echo(f"memnet: {file}: there is not enough memory: give a smaller --tile", err=True)
+            complain(f"{file}: there is not enough memory: give a smaller --tile")
         except ValueError as error:
             failed += 1
-            typer.echo(f"memnet: {error}", err=True)
+            complain(error)
+        except Exception as error:  # whatever else one picture brings about, the others go on
+            failed += 1
+            complain(f"{file}: {type(error).__name__}: {error}")
     if failed:
-        typer.echo(f"memnet: {failed} of {len(files) + len(wrong)} failed", err=True)
+        complain(f"{failed} of {total} failed")
         raise typer.Exit(SOME_FAILED)
 
 
-def run_for(task: str, run: str | None) -> str:
-    """The run to restore with: the one that is named, if it is of that task, or the task's own."""
-    from memnet import experiments
+def complain(sentence: object) -> None:
+    """One line on stderr."""
+    typer.echo(one_line(f"memnet: {sentence}"), err=True)
 
-    if run is None:
-        return experiments.DEFAULT_RUNS[task]
-    if experiments.experiment(run).task != task:
-        raise ValueError(f"{run} is a network for {experiments.experiment(run).task}, not for {task}")
-    return run
+
+def one_line(text: str) -> str:
+    """Text without its line breaks: names of files may hold some."""
+    return " ".join(text.splitlines())
 
 
 def make_folder(folder: Path) -> None:
@@ -143,7 +153,7 @@ def progress_of(title: str) -> Callable[[float], None]:
 
     def show(share: float) -> None:
         if sys.stderr.isatty():
-            print(f"\r{title}: {share:4.0%} ", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
+            print(f"\r{title[-60:]}: {share:4.0%} ", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
 
     return show
 

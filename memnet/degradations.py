@@ -54,6 +54,14 @@ def imresize(image: np.ndarray, scale: float, *, antialias: bool = True) -> np.n
     return (columns @ (rows @ np.asarray(image, float)).T).T
 
 
+def enlarged_rows(image: np.ndarray, scale: int, rows: slice) -> np.ndarray:
+    """`imresize(image, scale)[rows]` of a plane, float64, without the others: what is large comes strip by strip."""
+    vertical = resampling_matrix(image.shape[0], scale)[rows]
+    first, last = vertical.indices.min(), vertical.indices.max() + 1
+    part = vertical[:, first:last] @ np.asarray(image[first:last], float)
+    return (resampling_matrix(image.shape[1], scale) @ part.T).T
+
+
 @lru_cache(maxsize=64)
 def resampling_matrix(size: int, scale: float, antialias: bool = True) -> sparse.csr_array:
     """What each of ceil(scale size) new pixels takes from each of `size` old ones: rows that sum to 1."""

@@ -112,6 +112,16 @@ def load(run: str) -> nn.Module:
     return model
 
 
+def run_for(task: str, run: str | None) -> str:
+    """The run to restore with: the one that is named, if it is of that task, or the task's own; else ValueError."""
+    degradations.task(task)
+    if run is None:
+        return DEFAULT_RUNS[task]
+    if experiment(run).task != task:
+        raise ValueError(f"{run} is a network for {experiment(run).task}, not for {task}")
+    return run
+
+
 def ready(run: str, precision: str = "float32") -> nn.Module:
     """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
 

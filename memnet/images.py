@@ -2,12 +2,11 @@
 
 import io
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # BT.601, studio swing, from R, G, B in [0, 1] to Y, Cb, Cr in grey levels: MATLAB's rgb2ycbcr
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
@@ -26,36 +25,52 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A Pillow image with its pixels loaded, the number of frames in its info; ValueError, naming file and reason."""
+    """A Pillow image, loaded and turned upright; ValueError, naming file and reason, when there is none.
+
+    Its info says whether there are `more_frames` and whether they are `deep`, of more than 8 bits.
+    """
     path = Path(path) if isinstance(path, str) else path
-    if not path.exists():
-        raise ValueError(f"{path}: there is no such file")
-    if path.is_dir():
-        raise ValueError(f"{path}: this is a folder, not a picture")
     content = read_bytes(path)
     if not content:
         raise ValueError(f"{path}: the file is empty")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content)) as picture:
-                frames = getattr(picture, "n_frames", 1)
+                deep = ";16" in str(picture.tile) or picture.mode in ("I", "F")
                 picture.load()
-                loaded = picture.copy()
+                loaded = ImageOps.exif_transpose(picture)
+                loaded.info |= {"deep": deep, "more_frames": has_more_frames(picture)}
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: this is no picture that can be read") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: the picture claims more pixels than are safe to open ({error})") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a decoder that is given rubbish raises anything: IndexError, struct.error ...
         raise ValueError(f"{path}: the picture is broken ({error})") from error
-    loaded.info["frames"] = frames
     return loaded
+
+
+def has_more_frames(picture: Image.Image) -> bool:
+    """Whether an opened file holds a second frame or page that can be found."""
+    try:
+        picture.seek(1)
+    except Exception:  # what follows the first frame may be missing or rubbish: then there is no other
+        return False
+    return True
 
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file; ValueError with its name and the reason when it cannot be read."""
     try:
+        if path.is_dir():
+            raise ValueError(f"{path}: this is a folder, not a picture")
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path}: this is a device or a pipe, not a file")
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: there is no such file") from error
     except OSError as error:
         raise ValueError(f"{path}: the file cannot be read ({error.strerror})") from error
 
@@ -68,14 +83,12 @@ def write_picture(path: Path, image: np.ndarray, **options) -> None:
     """
     path = Path(path)
     image = image if image.dtype == np.uint8 else to_uint8(image)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
+    partial = path.with_name(f".memnet-{os.getpid()}{path.suffix}")
     try:
         Image.fromarray(image).save(partial, **options)
-        os.chmod(partial, 0o644)
         os.replace(partial, path)
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Trained networks at work on pictures: planes, colour pictures, files and folders of files."""
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ImageOps
+from PIL import Image, ImageCms
 from torch import nn
 
 from memnet import degradations, images
@@ -64,7 +65,7 @@ def restore_plane(
     model, reach = inference_form(model), model.config.reach
     if tile == "paper":
         tile, overlap = PAPER_TILE
-    overlap = reach if overlap is None else overlap
+    overlap = reach if overlap is None else min(overlap, reach)  # more would change nothing
     if tile is None:
         edge = largest_edge(model)
         if plane.size <= edge**2:
@@ -99,7 +100,18 @@ def free_memory(device: torch.device) -> int:
     if not report.exists():
         return UNKNOWN_MEMORY
     lines = dict(line.split(":", 1) for line in report.read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
+    return min([int(lines["MemAvailable"].split()[0]) * 1024, *container_memory(Path("/sys/fs/cgroup"))])
+
+
+def container_memory(cgroup: Path) -> list[int]:
+    """Bytes that are left of the limit that a container sets, if it does (control groups of version 2 or 1)."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        if (cgroup / limit).exists() and (text := (cgroup / limit).read_text().strip()) != "max":
+            return [max(int(text) - int((cgroup / used).read_text()), 0)]
+    return []
 
 
 def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
@@ -136,23 +148,32 @@ def restore(
     """
     check_image(image)
     check_scale(task, scale)
-    kind = image.dtype
-    if scale:
-        image = enlarged(image, scale)
-    y = np.empty(image.shape[:2], np.float32)
-    for rows in strips(image):
-        y[rows] = luma_of(as_float(image[rows]))
-    change = restore_plane(model, y, tile=tile, overlap=overlap, progress=progress) - y
-    restored = np.empty(image.shape, kind)
-    for rows in strips(image):
-        values = as_float(image[rows]) + to_rgb(change[rows], image.ndim)
-        restored[rows] = images.to_uint8(values) if kind == np.uint8 else values.clip(0, 1)
+    height, width = (size * (scale or 1) for size in image.shape[:2])
+    y = np.empty((height, width), np.float32)
+    for rows in strips(height):
+        y[rows] = luma_of(seen(image, rows, scale))
+    change = restore_plane(model, y, tile=tile, overlap=overlap, progress=progress)
+    change -= y
+    restored = np.empty((height, width, *image.shape[2:]), image.dtype)
+    for rows in strips(height):
+        values = seen(image, rows, scale) + to_rgb(change[rows], image.ndim)
+        restored[rows] = images.to_uint8(values) if image.dtype == np.uint8 else values.clip(0, 1)
     return restored
 
 
-def strips(image: np.ndarray) -> Iterator[slice]:
+def strips(height: int) -> Iterator[slice]:
     """Slices of STRIP rows each, so that the floats of a large picture are never there all at once."""
-    return (slice(top, top + STRIP) for top in range(0, len(image), STRIP))
+    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
+
+
+def seen(image: np.ndarray, rows: slice, scale: int | None) -> np.ndarray:
+    """Some rows of a picture as the network sees them: float64, enlarged bicubically (not clipped) by a scale."""
+    if scale is None:
+        return as_float(image[rows])
+    planes = [image] if image.ndim == 2 else [image[..., c] for c in range(image.shape[2])]
+    large = [degradations.enlarged_rows(plane, scale, rows) for plane in planes]
+    values = np.stack(large, axis=-1) if image.ndim == 3 else large[0]
+    return images.to_float(values) if image.dtype == np.uint8 else values
 
 
 def as_float(image: np.ndarray) -> np.ndarray:
@@ -170,15 +191,10 @@ def to_rgb(change: np.ndarray, ndim: int) -> np.ndarray:
     return change if ndim == 2 else (change * images.Y_TO_RGB)[..., None]
 
 
-def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    """A picture enlarged bicubically: float32, not clipped, as the network is to see it."""
-    planes = [image] if image.ndim == 2 else [image[..., c] for c in range(3)]
-    large = [degradations.imresize(as_float(plane), scale).astype(np.float32) for plane in planes]
-    return np.stack(large, axis=-1) if image.ndim == 3 else large[0]
-
-
 def check_image(image: np.ndarray) -> None:
     """Raise ValueError unless this is a picture that `restore` takes."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"a picture is a numpy array, got {type(image).__name__}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
         raise ValueError(f"a picture is (H, W) or (H, W, 3) with at least one pixel, got {image.shape}")
     if image.dtype == np.uint8:
@@ -196,7 +212,7 @@ def check_scale(task: str, scale: int | None) -> None:
     levels = degradations.task(task).levels
     if task == "super-resolution":
         if scale not in levels:
-            raise ValueError(f"super-resolution needs a scale of {', '.join(map(str, levels))} (--level), got {scale}")
+            raise ValueError(f"super-resolution needs a scale of {', '.join(map(str, levels))}, got {scale}")
     elif scale is not None:
         raise ValueError(f"{task} takes no scale: one network serves all its levels")
 
@@ -214,17 +230,26 @@ class Photograph:
 def read_photograph(path: Path) -> Photograph:
     """A picture file of any common mode, turned upright; ValueError with the file's name and the reason."""
     picture = images.open_picture(path)
-    remarks = ["first frame of several"] if picture.info["frames"] > 1 else []
-    picture = ImageOps.exif_transpose(picture)
-    profile = picture.info.get("icc_profile") if picture.mode not in ("CMYK", "YCbCr", "LAB") else None
+    remarks = ["first frame of several"] if picture.info["more_frames"] else []
+    remarks += ["written with 8 bits"] if picture.info["deep"] else []
+    profile, alpha = picture.info.get("icc_profile"), None
+    if profile and picture.mode in ("CMYK", "YCbCr", "LAB"):
+        picture, profile = to_srgb(path, picture, profile), None
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        remarks.append("written with 8 bits")
-        return Photograph(eight_bits(path, np.asarray(picture)), None, None, tuple(remarks))
-    alpha = None
+        return Photograph(eight_bits(path, np.asarray(picture)), alpha, profile, tuple(remarks))
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
     pixels = np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB"))
     return Photograph(pixels, alpha, profile, tuple(remarks))
+
+
+def to_srgb(path: Path, picture: Image.Image, profile: bytes) -> Image.Image:
+    """A picture of other colours than red, green and blue brought to sRGB by its profile."""
+    try:
+        source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise ValueError(f"{path}: the colour profile cannot be used ({error})") from error
 
 
 def eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
@@ -234,7 +259,7 @@ def eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
     top = 1.0 if np.issubdtype(values.dtype, np.floating) else 65535
     if values.min() < 0 or values.max() > top:
         raise ValueError(f"{path}: gray levels lie outside [0, {top:g}] ({values.min():g} to {values.max():g})")
-    return images.to_uint8(values / top)
+    return np.concatenate([images.to_uint8(values[rows] / top) for rows in strips(len(values))])
 
 
 def targets_for(sources: Sequence[Path], folder: Path, *, task: str, scale: int | None) -> list[Path]:
@@ -270,20 +295,24 @@ def restore_file(
     Raises ValueError, naming the file and the reason, when it cannot be read or the target is there already, and
     MemoryError when there is not enough memory.
     """
-    if target.exists() and not overwrite:
-        raise ValueError(f"{source}: {target} is there already: give --overwrite or another --output")
+    try:
+        if target.exists() and not overwrite:
+            raise ValueError(f"{source}: {target} is there already: give --overwrite or another --output")
+    except OSError as error:
+        raise ValueError(f"{source}: {target} cannot be written ({error.strerror})") from error
     photograph = read_photograph(source)
     how = {"task": task, "model": model, "scale": scale, "tile": tile, "overlap": overlap, "progress": progress}
     try:
         restored = restore(photograph.pixels, **how)
-    except RuntimeError as error:  # torch has no class of its own for a processor without memory
-        if "can't allocate memory" in str(error):
+    except RuntimeError as error:  # torch has a class of its own for this on a GPU alone
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise MemoryError from error
         raise
     if photograph.alpha is not None:
         alpha = photograph.alpha
         if scale:
-            alpha = images.to_uint8(degradations.imresize(images.to_float(alpha), scale))
+            large = (seen(alpha, rows, scale) for rows in strips(len(alpha) * scale))
+            alpha = np.concatenate([images.to_uint8(values) for values in large])
         restored = np.dstack([restored, alpha])
     try:
         images.write_picture(target, restored, icc_profile=photograph.profile)
@@ -293,11 +322,14 @@ def restore_file(
 
 
 def expand(sources: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """The picture files among `sources` (files as they are, folders as the pictures in them), and what is wrong."""
-    files, wrong = [], []
+    """The picture files among `sources`, each once (of folders the pictures in them), and what is wrong, in words."""
+    files, wrong = {}, []
     for source in sources:
         try:
-            files += picture_files(source) if source.is_dir() else [source]
+            for file in picture_files(source) if source.is_dir() else [source]:
+                files.setdefault(file.resolve(), file)
         except ValueError as error:
             wrong.append(str(error))
-    return files, wrong
+        except OSError as error:
+            wrong.append(f"{source}: {error.strerror}")
+    return list(files.values()), wrong

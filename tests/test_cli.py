@@ -5,13 +5,14 @@ import errno
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from memnet import analysis, checkpoints, cli, images, training
+from memnet import analysis, checkpoints, cli, images, restoration, training
 from memnet.model import PRESETS, Config, build
 
 
@@ -119,10 +120,11 @@ def test_a_disk_that_takes_nothing_loses_nothing(tiny_runs, tmp_path, colour_pic
     words = ("restore", tmp_path / "a.png", tmp_path / "b.png", "--task", "jpeg", "--output", tmp_path, "--overwrite")
     assert memnet(*words).exit_code == 0
     before = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
-    save = Image.Image.save
+    save, saved = Image.Image.save, []
 
     def refuse(picture, file, **options):
-        if "b-deblocked" in str(file):
+        saved.append(file)
+        if len(saved) == 2:
             with open(file, "wb") as half:
                 half.write(b"half of it")
             raise OSError(number, os.strerror(number))
@@ -131,6 +133,64 @@ def test_a_disk_that_takes_nothing_loses_nothing(tiny_runs, tmp_path, colour_pic
     monkeypatch.setattr(Image.Image, "save", refuse)
     refused(memnet(*words), "b.png", os.strerror(number), "1 of 2 failed", code=cli.SOME_FAILED)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
+def test_a_result_never_replaces_what_is_to_be_restored(tiny_runs, tmp_path, colour_picture):
+    for name in ("a", "a-denoised"):
+        images.write_picture(tmp_path / f"{name}.png", colour_picture)
+    before = (tmp_path / "a-denoised.png").read_bytes()
+    words = ("restore", tmp_path, "--task", "denoising", "--output", tmp_path, "--overwrite")
+    refused(memnet(*words), "a.png: its result would replace", "1 of 2 failed", code=cli.SOME_FAILED)
+    assert (tmp_path / "a-denoised.png").read_bytes() == before
+    assert (tmp_path / "a-denoised-denoised.png").exists()
+
+
+def test_whatever_one_picture_brings_about_the_others_go_on(tiny_runs, tmp_path, colour_picture, monkeypatch):
+    for name in "ab":
+        images.write_picture(tmp_path / f"{name}.png", colour_picture)
+    restore, seen = restoration.restore, []
+
+    def fail_first(*arguments, **options):
+        seen.append(1)
+        if len(seen) == 1:
+            raise RuntimeError("of a kind that\nnobody thought of")
+        return restore(*arguments, **options)
+
+    monkeypatch.setattr(restoration, "restore", fail_first)
+    result = memnet("restore", tmp_path, "--task", "jpeg", "--output", tmp_path / "o")
+    refused(result, "a.png: RuntimeError: of a kind that nobody thought of", "1 of 2 failed", code=cli.SOME_FAILED)
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["b-deblocked.png"]
+
+
+def test_a_name_that_is_too_long_and_one_that_is_just_not(tiny_runs, tmp_path, colour_picture):
+    for name in ("n" * 251, "m" * 240, "z"):
+        images.write_picture(tmp_path / f"{name}.png", colour_picture)
+    result = memnet("restore", tmp_path, "--task", "jpeg", "--output", tmp_path / "o")
+    refused(result, os.strerror(errno.ENAMETOOLONG), "1 of 3 failed", code=cli.SOME_FAILED)
+    assert {path.name[0] for path in (tmp_path / "o").iterdir()} == {"m", "z"}
+
+
+def test_what_may_not_be_read_is_said_and_the_others_go_on(tiny_runs, tmp_path, colour_picture, monkeypatch):
+    images.write_picture(tmp_path / "good.png", colour_picture)
+    locked = tmp_path / "locked.png"
+    locked.write_bytes(b"secret")
+    os.mkfifo(tmp_path / "pipe.png")
+    read = Path.read_bytes
+
+    def deny(path):
+        if path == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", deny)
+    result = memnet("restore", tmp_path, "--task", "jpeg", "--output", tmp_path / "o")
+    assert result.exit_code == cli.SOME_FAILED
+    assert [line.rpartition("/")[2] for line in result.stderr.splitlines()] == [
+        "locked.png: the file cannot be read (Permission denied)",
+        "pipe.png: this is a device or a pipe, not a file",
+        "memnet: 2 of 3 failed",
+    ]
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["good-deblocked.png"]
 
 
 def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture):

@@ -147,3 +147,14 @@ def test_noisy_inputs_have_the_psnr_of_their_sigma(benchmark_set, sigma, psnr):
     pictures = benchmark_set("S14")
     pairs = (degrade(p.plane, task="denoising", level=sigma, key=p.name) for p in pictures)
     assert np.mean([score(*pair, task="denoising", level=sigma)[0] for pair in pairs]) == pytest.approx(psnr, abs=0.02)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_strips_of_an_enlarged_plane_are_those_of_the_whole(scale):
+    plane = np.random.default_rng(0).integers(0, 256, (13, 17), dtype=np.uint8)
+    whole = degradations.imresize(plane, scale)
+    parts = [
+        degradations.enlarged_rows(plane, scale, slice(top, min(top + 7, len(whole))))
+        for top in range(0, len(whole), 7)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

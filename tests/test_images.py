@@ -1,5 +1,6 @@
 """Reading, writing, colour spaces and borders."""
 
+import os
 import zlib
 
 import numpy as np
@@ -106,3 +107,42 @@ def test_borders():
         images.shave(plane, 3)
     with pytest.raises(ValueError, match="smaller than the scale 7"):
         images.crop_to_multiple(plane, 7)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".tif", ".webp", ".bmp"])
+def test_a_file_that_is_cut_anywhere_gives_a_picture_or_a_sentence(tmp_path, suffix):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    more = {"save_all": True, "append_images": [picture.rotate(180)]} if suffix in (".gif", ".tif", ".webp") else {}
+    more |= {"exif": exif} if suffix in (".png", ".jpg", ".tif", ".webp") else {}
+    picture.save(tmp_path / f"whole{suffix}", **more)
+    content, cut, broken = (tmp_path / f"whole{suffix}").read_bytes(), tmp_path / f"cut{suffix}", 0
+    for length in np.linspace(1, len(content) - 1, 60).astype(int):
+        cut.write_bytes(content[:length])
+        try:
+            assert images.open_picture(cut).size in ((20, 30), (30, 20))
+        except ValueError as error:  # anything else fails the test
+            broken += str(error).startswith(str(cut))
+    assert broken > 5
+
+
+def test_a_second_frame_and_deep_levels_are_noticed(tmp_path):
+    picture = Image.fromarray(np.zeros((4, 5, 3), np.uint8))
+    picture.save(tmp_path / "one.png")
+    picture.save(tmp_path / "two.tif", save_all=True, append_images=[picture])
+    Image.fromarray(np.zeros((4, 5), np.uint16)).save(tmp_path / "deep.png")
+    found = {}
+    for name in ("one.png", "two.tif", "deep.png"):
+        info = images.open_picture(tmp_path / name).info
+        found[name] = (info["more_frames"], info["deep"])
+    assert found == {"one.png": (False, False), "two.tif": (True, False), "deep.png": (False, True)}
+
+
+def test_written_files_follow_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        images.write_picture(tmp_path / "a.png", np.zeros((4, 5), np.uint8))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o640

@@ -1,5 +1,6 @@
 """Networks at work on planes, colour pictures and files."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +271,39 @@ def test_a_whole_picture_shows_its_progress_too(model):
     shares = []
     restoration.restore_plane(model, np.zeros((9, 9)), progress=shares.append)
     assert shares == [0.5, 1.0]  # one block of two recursions
+
+
+def test_a_container_that_limits_memory_is_asked(tmp_path):
+    assert restoration.container_memory(tmp_path) == []
+    (tmp_path / "memory.max").write_text("max\n")
+    assert restoration.container_memory(tmp_path) == []
+    (tmp_path / "memory.max").write_text("3000\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert restoration.container_memory(tmp_path) == [2000]
+    older = tmp_path / "older" / "memory"
+    older.mkdir(parents=True)
+    (older / "memory.limit_in_bytes").write_text("500")
+    (older / "memory.usage_in_bytes").write_text("600")
+    assert restoration.container_memory(tmp_path / "older") == [0]
+
+
+def test_an_overlap_beyond_the_reach_changes_nothing(model):
+    plane, reach = np.random.default_rng(0).random((40, 50)), TINY.reach
+    exact, more = (restoration.restore_plane(model, plane, tile=16, overlap=n) for n in (reach, 10**6))
+    np.testing.assert_array_equal(exact, more)
+
+
+def test_cmyk_is_brought_to_srgb_by_its_profile(tmp_path, identity, colour_picture):
+    Image.fromarray(colour_picture).convert("CMYK").save(tmp_path / "a.jpg", icc_profile=b"rubbish")
+    with pytest.raises(ValueError, match=r"a\.jpg: the colour profile cannot be used"):
+        restored_file(tmp_path / "a.jpg", identity)
+
+
+def test_memory_for_the_picture_itself_is_a_few_bytes_a_pixel(identity):
+    image = np.zeros((700, 500, 3), np.uint8)
+    restoration.restore(image, task="super-resolution", scale=2, model=identity, tile=256)  # whatever is made once
+    tracemalloc.start()
+    restoration.restore(image, task="super-resolution", scale=2, model=identity, tile=256)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 4 * image.shape[0] * image.shape[1] + 2**25
