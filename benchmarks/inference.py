@@ -7,6 +7,7 @@ compare ratios, not seconds of different runs.
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -38,15 +39,14 @@ print(before, peak())
 """
 
 
-def against_the_limit(where: torch.device, edge: int, *, repeats: int, written: bool) -> list[dict]:
-    """Forms of M6R6 on edge x edge pixels: as `written`, in NCHW and channels_last, and those that are used."""
+def against_the_limit(where: torch.device, edge: int, *, repeats: int) -> list[dict]:
+    """Forms of M6R6 on edge x edge pixels: as it is written, in NCHW and channels_last, and those that are used."""
     model = build(PRESETS["M6R6"]).eval().to(where)
     x = torch.rand(1, 1, edge, edge, device=where)
     limit = analysis.operations(PRESETS["M6R6"], edge, edge) / analysis.matrix_rate(where, torch.float32)
     forms, rows = {}, []
-    if written:
-        forms["as written, NCHW"] = (model, torch.contiguous_format)
-        forms["as written, channels_last"] = (model, torch.channels_last)
+    forms["as written, NCHW"] = (model, torch.contiguous_format)
+    forms["as written, channels_last"] = (model, torch.channels_last)
     for precision, dtype in PRECISIONS.items():
         forms[f"inference form, {precision}"] = (inference_form(model, dtype), torch.channels_last)
     with torch.inference_mode(), cudnn(allow_tf32=False):
@@ -94,10 +94,10 @@ def against_depth(where: torch.device, edge: int) -> list[dict]:
     return rows
 
 
-def peaks() -> list[dict]:
-    """Peak memory of whole processes that restore colour pictures, with 1 GiB said to be free."""
+def peaks(sizes: tuple[tuple[int, int], ...]) -> list[dict]:
+    """Peak memory (of the CPU, where Linux tells) of processes that restore colour pictures, 1 GiB said to be free."""
     rows = []
-    for height, width in ((500, 500), (1000, 1000), (1600, 1600)):
+    for height, width in sizes:
         words = [sys.executable, "-c", PEAK, str(height), str(width), str(2**30)]
         before, peak = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
         rows.append(
@@ -106,23 +106,28 @@ def peaks() -> list[dict]:
     return rows
 
 
+def measured(where: torch.device) -> Iterator[str]:
+    """The report, part by part as it is measured."""
+    rate = analysis.matrix_rate(where, torch.float32)
+    yield f"# Inference\n\n{machine(where)}. Matrix product, float32: {2 * rate / 1e9:.0f} GFLOP/s.\n"
+    yield section("Against the matrix product, 288x288", against_the_limit(where, 288, repeats=3))
+    yield section("Against the matrix product, 1 megapixel", against_the_limit(where, 1000, repeats=1))
+    yield section("Against pixels", against_pixels(where, (96, 192, 384, 768)))
+    yield section("Against depth, 192x192", against_depth(where, 192))
+    if where.type == "cpu" and Path("/proc/self/status").exists():
+        yield section("Memory, 1 GiB said to be free", peaks(((500, 500), (1000, 1000), (1600, 1600))))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     arguments, where = parser.parse_args(), device()
-    rate = analysis.matrix_rate(where, torch.float32)
-    parts = [f"# Inference\n\n{machine(where)}. Matrix product, float32: {2 * rate / 1e9:.0f} GFLOP/s.\n"]
-    limits = against_the_limit(where, 288, repeats=3, written=True)
-    limits += against_the_limit(where, 1000, repeats=1, written=False)
-    parts.append(section("Against the matrix product", limits))
-    parts.append(section("Against pixels", against_pixels(where, (96, 192, 384, 768))))
-    parts.append(section("Against depth, 192x192", against_depth(where, 192)))
-    if where.type == "cpu":
-        parts.append(section("Memory, 1 GiB said to be free", peaks()))
-    text = "\n".join(parts)
-    print(text)
+    parts = []
+    for part in measured(where):
+        print(part, flush=True)
+        parts.append(part)
     if arguments.output:
-        arguments.output.write_text(text, encoding="utf-8")
+        arguments.output.write_text("\n".join(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":
