@@ -15,7 +15,7 @@ WITHOUT_A_NETWORK = {  # PSNR of degraded pictures, dB: measured with an indepen
 }
 # Table: dB below the paper that the weights may be, to be drawn in as they are trained longer. The budget that tables 2
 # and 6 share is a small one.
-FAR = {1: 2.0, 2: 3.0, 3: 2.0, 4: 2.0, 5: 1.0, 6: 3.0}
+FAR = {1: 2.0, 2: 3.0, 3: 2.0, 4: 2.1, 5: 1.0, 6: 3.0}
 
 
 def committed(run, dataset, level):
