@@ -307,6 +307,7 @@ def download_file(row: dict, root: Path) -> None:
 
     pooch.get_logger().setLevel("ERROR")
     target = root / row["path"]
+    target.parent.mkdir(parents=True, exist_ok=True)  # pooch asks and then makes it, which jobs side by side trip over
     known = {row["path"]: f"sha256:{row['sha256']}"}
     store = pooch.create(root, "", registry=known, urls={row["path"]: row["url"]}, retry_if_failed=2)
     store.fetch(row["path"], downloader=pooch.HTTPDownloader(timeout=30))

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import os
 import threading
 
 import numpy as np
@@ -112,6 +113,19 @@ def test_a_file_with_another_hash_does_not_come(library):
     with pytest.raises(ValueError, match=r"1 of 3 pictures did not come \(the first: Set5/a_GT.bmp.*hash"):
         datasets.fetch(["Set5"], progress=False)
     assert sorted(p.name for p in (library["root"] / "Set5").iterdir()) == ["b_GT.bmp", "c_GT.bmp"]
+
+
+def test_files_of_one_folder_come_side_by_side(library, monkeypatch):
+    """Each job asks whether the folder is there before any has made it, as happens on a busy machine."""
+    folder, make, asked = library["root"] / "Set5", os.makedirs, threading.Barrier(len(library["rows"]), timeout=5)
+
+    def all_at_once(path, *args, **options):
+        if str(path) == str(folder):
+            asked.wait()
+        make(path, *args, **options)
+
+    monkeypatch.setattr(os, "makedirs", all_at_once)
+    assert datasets.fetch(["Set5"], progress=False) == len(library["rows"])
 
 
 def test_offline_is_said_in_one_sentence(library, monkeypatch):
