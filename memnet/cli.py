@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -188,12 +189,13 @@ def evaluate(
 
     if (images is None) == (dataset is None):
         raise ValueError("give --images FOLDER or --dataset NAME, one of them")
-    task = degradations.task(experiments.experiment(run).task)
+    task, wrong = degradations.task(experiments.experiment(run).task), []
     levels = task.levels if level is None else (check_level(task, level),)
     how = {"run": run, "task": task.name, "tile": check_tile(tile)}
     if images is not None:
         model = experiments.ready(run)
-        tables = [evaluation.folder_rows(model, images, level=one, **how) for one in levels]
+        tables, refused = zip(*(evaluation.folder_rows(model, images, level=one, **how) for one in levels), strict=True)
+        wrong = list(chain(*refused))
     elif tile is not None:
         model, pictures = experiments.ready(run), datasets.pictures(dataset)[:limit]
         tables = [evaluation.evaluate(model, pictures, dataset=dataset, level=one, **how) for one in levels]
@@ -204,6 +206,10 @@ def evaluate(
         make_folder(csv.parent)
         rows.to_csv(csv, index=False, float_format="%.6f")
     typer.echo(evaluation.summary(rows).round(4).to_string(index=False))
+    for sentence in dict.fromkeys(wrong):
+        complain(sentence)
+    if wrong:
+        raise typer.Exit(SOME_FAILED)
 
 
 def check_tile(tile: str | None) -> int | str | None:

@@ -205,9 +205,24 @@ def folder_rows(
     level: int,
     tile: int | str | None = None,
     progress: bool = True,
-) -> pd.DataFrame:
-    """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone."""
-    plane = images.gray if task == "denoising" else images.luma
-    pictures = datasets.folder(path, plane=plane)
-    how = {"run": run, "task": task, "dataset": Path(path).name, "level": level, "tile": tile, "progress": progress}
-    return evaluate(model, pictures, **how)[COLUMNS]
+) -> tuple[pd.DataFrame, list[str]]:
+    """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone.
+
+    And one sentence for each picture that cannot be read or is too small, which has no row; ValueError when none has.
+    """
+    pictures = datasets.folder(path, plane=images.gray if task == "denoising" else images.luma)
+    how = {"run": run, "task": task, "dataset": Path(path).resolve().name, "level": level, "tile": tile}
+    model, tables, wrong = inference_form(model), [], []
+    for number in watched(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
+        try:
+            picture = pictures[number]
+        except ValueError as error:  # it names the file
+            wrong.append(str(error))
+            continue
+        try:
+            tables.append(evaluate(model, [picture], **how, progress=False))
+        except ValueError as error:
+            wrong.append(f"{Path(path) / picture.name}: {error}")
+    if not tables:
+        raise ValueError(f"no picture of {path} could be measured; the first: {wrong[0]}")
+    return pd.concat(tables, ignore_index=True)[COLUMNS], wrong

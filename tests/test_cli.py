@@ -259,6 +259,23 @@ def test_evaluate_a_folder(tiny_runs, tmp_path):
     assert {(row["run"], row["dataset"], row["level"]) for row in rows} == {("sr-M6R6", "clean", "2")}
 
 
+def test_evaluate_goes_on_without_pictures_that_cannot_be_measured(tiny_runs, tmp_path):
+    folder, file = tmp_path / "clean", tmp_path / "rows.csv"
+    folder.mkdir()
+    (folder / "a.png").write_text("no picture")
+    for name, edge in (("b", 1), ("c", 24), ("d", 9)):
+        images.write_picture(folder / f"{name}.png", np.full((edge, edge), 90, np.uint8))
+    asked = ("evaluate", "sr-M6R6", "--images", folder, "--level", 2, "--csv", file)
+    result = memnet(*asked)
+    assert result.exit_code == cli.SOME_FAILED
+    said = result.stderr.strip().splitlines()
+    for line, words in zip(said, ("a.png: this is no picture", "b: a picture of 1x1 ", "d: SSIM needs"), strict=True):
+        assert f"{folder}/{words}" in line
+    assert [line.split(",")[4] for line in file.read_text().splitlines()] == ["image", "c"]
+    (folder / "c.png").unlink()
+    refused(memnet(*asked), "no picture of", "could be measured", "a.png")
+
+
 def test_wrong_use_of_evaluate(tiny_runs, tmp_path, monkeypatch):
     monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
     refused(memnet("evaluate", "nothing", "--dataset", "Set5"), "unknown run 'nothing'", "sr-M6R6")
