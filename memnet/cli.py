@@ -27,7 +27,7 @@ data = typer.Typer(no_args_is_help=True, help="The benchmark pictures: list, che
 app.add_typer(data, name="data")
 
 Task = Annotated[str, typer.Option(help="denoising, super-resolution or jpeg.")]
-Level = Annotated[int | None, typer.Option(help="The scale of super-resolution: 2, 3 or 4. The others need none.")]
+Level = Annotated[int | None, typer.Option(help="The scale of super-resolution: 2, 3 or 4. The others take none.")]
 
 
 def says_errors(command: Callable) -> Callable:
@@ -95,8 +95,7 @@ def restore(
     """
     from memnet import experiments, restoration
 
-    scale = level if task == "super-resolution" else None
-    restoration.check_scale(task, scale)
+    restoration.check_scale(task, scale := level)
     pieces = {"tile": check_tile(tile), "overlap": overlap}
     files, wrong = restoration.expand(pictures)
     model = restoration.inference_form(experiments.ready(experiments.run_for(task, run), precision))
@@ -189,6 +188,8 @@ def evaluate(
 
     if (images is None) == (dataset is None):
         raise ValueError("give --images FOLDER or --dataset NAME, one of them")
+    if csv is not None and csv.is_dir():
+        raise ValueError(f"--csv {csv} is a folder: give the name of a file")
     task, wrong = degradations.task(experiments.experiment(run).task), []
     levels = task.levels if level is None else (check_level(task, level),)
     how = {"run": run, "task": task.name, "tile": check_tile(tile)}

@@ -107,14 +107,19 @@ def manifest() -> tuple[dict, ...]:
 
 
 def source(name: str) -> Source:
-    """Where a set comes from; ValueError with all the names when there is none."""
+    """Where a set comes from; ValueError for the embedded set, and with all the names when there is none."""
+    if name == "embedded":
+        raise ValueError("the embedded set comes with scikit-image: there is nothing of it to check, fetch or pack")
     if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}: choose one of embedded, {', '.join(DATASETS)}")
+        raise ValueError(f"unknown data set {name!r}: choose one of 'embedded', {', '.join(map(repr, DATASETS))}")
     return DATASETS[name]
 
 
 def entries(folder: str) -> list[dict]:
-    """The manifest's rows of a folder (a data set's, or all of it), numbers in names in their order."""
+    """The manifest's rows of a folder (a data set's, or all of it), numbers in names in their order.
+
+    Raises ValueError with all the folders when the manifest has none of that name.
+    """
     rows = [row for row in manifest() if row["path"].startswith(f"{folder}/")]
     if not rows:
         folders = sorted({row["path"].rpartition("/")[0] for row in manifest()})

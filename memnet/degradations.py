@@ -86,19 +86,31 @@ def cubic(x: np.ndarray) -> np.ndarray:
 
 
 def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
-    """A plane shrunk by `scale` and enlarged back (H, W); ValueError unless H and W are multiples of it."""
+    """A plane shrunk by `scale` and enlarged back (H, W); ValueError unless scale > 0 and H, W are multiples of it."""
+    if scale < 1:
+        raise ValueError(f"a scale is 1 or more, got {scale}")
     if any(size % scale for size in image.shape):
         raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is no multiple of {scale}: crop it first")
     return imresize(imresize(image, 1 / scale), scale)
 
 
 def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """A plane with white Gaussian noise of `sigma` grey levels (of 255); not clipped, so values leave [0, 1]."""
+    """A plane with white Gaussian noise of `sigma` grey levels (of 255); not clipped, so values leave [0, 1].
+
+    Raises ValueError unless the plane is of floats and sigma >= 0.
+    """
+    if not np.issubdtype(image.dtype, np.floating) or not sigma >= 0:
+        raise ValueError(f"noise of sigma >= 0 is added to floats in [0, 1], got sigma {sigma} and {image.dtype}")
     return image + rng.normal(0, sigma / 255, image.shape)
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """A plane rounded to uint8, compressed by the IJG encoder at `quality` (1-100) and decoded; floats in [0, 1]."""
+    """A plane rounded to uint8, compressed by the IJG encoder at `quality` (1-100) and decoded; floats in [0, 1].
+
+    Raises ValueError for another quality.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"the quality of a JPEG is 1 to 100, got {quality}")
     file = io.BytesIO()
     Image.fromarray(images.to_uint8(image)).save(file, "JPEG", quality=quality)
     return images.to_float(np.asarray(Image.open(file)))
@@ -110,7 +122,8 @@ def degrade(
     """The reference and what a network gets of a uint8 plane (H, W): two float64 planes of one shape.
 
     `level` is sigma in grey levels, the scale or the quality; super-resolution crops to a multiple of the scale.
-    Noise depends on (seed, key) alone: give every picture its name as key.
+    Noise depends on (seed, key) alone: give every picture its name as key. Raises ValueError for an unknown task or a
+    level that makes no sense there, and when a picture is smaller than the scale.
     """
     reference = images.to_float(plane)
     if task == "denoising":
@@ -126,7 +139,7 @@ def degrade(
 
 
 def score(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) -> tuple[float, float]:
-    """PSNR (dB) and SSIM as the field reports them for the task.
+    """PSNR (dB) and SSIM of a plane (H, W) against its reference, as the field reports them for the task.
 
     Super-resolution: both rounded to uint8, `level` pixels shaved from each border; otherwise the floats as they are.
     """

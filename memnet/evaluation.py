@@ -196,6 +196,12 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Tidy rows with `gain` over the input (dB) and with `where`: data set and level in words."""
+    levels = rows.task.map(lambda name: degradations.task(name).prefix) + rows.level.astype(str)
+    return rows.assign(gain=rows.psnr - rows.input_psnr, where=rows.dataset + ", " + levels)
+
+
 def folder_rows(
     model: nn.Module,
     path: Path,

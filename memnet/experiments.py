@@ -125,7 +125,8 @@ def run_for(task: str, run: str | None) -> str:
 def ready(run: str, precision: str = "float32") -> nn.Module:
     """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
 
-    `precision` bfloat16 gives a form that is faster where the processor multiplies in it, and less exact.
+    `precision` bfloat16 gives a form that is faster where the processor multiplies in it, and less exact. Raises
+    ValueError for an unknown run or precision, and for a run without weights.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
@@ -134,8 +135,10 @@ def ready(run: str, precision: str = "float32") -> nn.Module:
     return model if precision == "float32" else inference_form(model, PRECISIONS[precision])
 
 
-def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False, progress: bool = True):
-    """The tidy rows of a run on a data set at a level: stored ones reused, missing pictures measured now.
+def rows(
+    run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False, progress: bool = True
+) -> pd.DataFrame:
+    """The tidy rows (as of `evaluation.evaluate`) of a run on a data set at a level: stored, or else measured now.
 
     Without the data set's pictures on disk only stored rows can be had; ValueError when there are none.
     """
@@ -149,7 +152,7 @@ def rows(run: str, dataset: str, level: int, *, limit: int | None = None, fresh:
     return evaluation.measure(model, run=run, task=task, dataset=dataset, level=level, weights=weights, **how)
 
 
-def stored_rows(run: str, dataset: str, level: int):
+def stored_rows(run: str, dataset: str, level: int) -> pd.DataFrame | None:
     """The rows stored for the run's present weights, perhaps of a part of the set; None when there are none."""
     if not trained(run):
         return None
@@ -163,10 +166,13 @@ def sets_of(task: str, images: str) -> tuple[str, ...]:
 
 
 def example(task: str, images: str, number: int) -> tuple[datasets.Picture, int, str]:
-    """Picture, level and a title of the first (0) or second (1) qualitative figure of a task."""
+    """Picture, level and a title of the first (0) or second (1) qualitative figure of a task.
+
+    Raises ValueError when the pictures of that data set are not on disk.
+    """
     dataset, name, level = EXAMPLES[task][images][number]
     pictures = datasets.pictures(dataset)
-    title = f"{name} of {dataset}, {degradations.task(task).prefix}{level}"
+    title = f"{'picture ' * name.isdigit()}{name} of {dataset}, {degradations.task(task).prefix}{level}"
     return pictures[pictures.names.index(name)], level, title
 
 
@@ -179,7 +185,7 @@ def collect(
     limit: int | None = None,
     fresh: bool = False,
 ) -> pd.DataFrame:
-    """The rows of all trained `runs` on all `sets` at their task's levels (or at `levels`), in one table.
+    """The rows of all trained `runs` on all `sets` at their task's levels (or at `levels`), in one tidy table.
 
     Runs that are not trained have no rows. Without `measure` only stored rows are taken, and nothing is measured.
     With `limit` the first so many pictures of each set are taken, also where rows of more are stored.
@@ -284,7 +290,7 @@ def train(
         patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
         fast = {"compiled": compiled, "recorded": recorded}
         if meta is None and steps is None:
-            plan = planned(model, patches, plan, minutes or 30.0, began=began, fast=fast)
+            plan = planned(model, patches, plan, 30.0 if minutes is None else minutes, began=began, fast=fast)
             minutes = None
         trainer = training.Trainer(model, patches, plan, **fast)
         trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None

@@ -92,12 +92,12 @@ def write_picture(path: Path, image: np.ndarray, **options) -> None:
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
-    """uint8 to float64 in [0, 1]."""
+    """uint8 of any shape to float64 in [0, 1]."""
     return image / 255.0
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1] to uint8: rounded, clipped."""
+    """Floats in [0, 1] of any shape to uint8: rounded, clipped."""
     return np.clip(np.round(image * 255.0), 0, 255).astype(np.uint8)
 
 

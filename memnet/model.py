@@ -89,8 +89,17 @@ VARIANTS = {
 }
 
 
+def preset(name: str) -> Config | StackConfig:
+    """The configuration of that name in PRESETS; ValueError with all the names when there is none."""
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 def variant(config: Config, name: str) -> Config:
-    """The ablation `name` of VARIANTS (NL, NS or basic) of a configuration."""
+    """The ablation `name` of VARIANTS (NL, NS or basic) of a configuration; ValueError when there is none."""
+    if name not in VARIANTS:
+        raise ValueError(f"unknown ablation {name!r}: choose one of {', '.join(VARIANTS)}")
     return replace(config, **VARIANTS[name])
 
 

@@ -15,7 +15,10 @@ RESULTS = DATA / "results"
 
 
 def images_root() -> Path | zipfile.Path:
-    """Where benchmark pictures are: MEMNET_DATA (a folder, or a file of `memnet data pack`), or else data/images."""
+    """Where benchmark pictures are: MEMNET_DATA (a folder, or a file of `memnet data pack`), or else data/images.
+
+    Raises ValueError when MEMNET_DATA names a file of another kind.
+    """
     root = Path(os.environ.get("MEMNET_DATA") or DATA / "images")
     if not root.is_file():
         return root

@@ -264,7 +264,7 @@ LINES = {  # the predictions of fig. 4
     "Mem6": {"color": BLUE, "label": "$y_6$ MemNet"},
     "Mem4": {"color": SKY, "label": "$y_4$ MemNet"},
     "NL6": {"color": VERMILLION, "ls": "--", "label": "$y_6$ MemNet_NL"},
-    "NL4": {"color": ORANGE, "ls": "--", "label": "$y_4$ MemNet_NL"},
+    "NL4": {"color": ORANGE, "lw": 3.5, "alpha": 0.6, "zorder": 1.5, "label": "$y_4$ MemNet_NL"},  # lies below NL6
     "original": {"color": BLACK, "lw": 1.0, "label": "original"},
     "input": {"color": GREY, "lw": 1.0, "ls": ":", "label": "input"},
 }
@@ -362,8 +362,9 @@ def gate_norms(
     """Fig. 5: for each task one curve a gate m, the norm of its weights for every map, against the memory of the map.
 
     The paper counts maps from 0 in every gate, so that one memory lies elsewhere in each; here every memory has its own
-    place on the axis, long-term B_0 .. B_{M-1} first, and gate m has a gap where memories do not exist yet. `means`
-    (`analysis.memory_norms` by task) adds the mean over the maps of each memory as steps.
+    place on the axis, long-term B_0 .. B_{M-1} first, and gate m has a gap where memories do not exist yet. `norms` has
+    an array (L_m,) for each gate (`analysis.gate_norms` by task); `means` (`analysis.memory_norms` by task) adds the
+    mean over the maps of each memory as steps.
     """
     memories = list(dict.fromkeys(name for m in (config.blocks, 1) for name in config.gate_sources(m)))
     with look():
@@ -470,7 +471,10 @@ def show(axes: Axes, image: np.ndarray, text: str = "", enlarged: bool = False) 
 def pictures(
     images: dict[str, np.ndarray], scores: dict[str, tuple[float, float]] | None = None, columns: int = 4
 ) -> Drawing:
-    """Pictures side by side, each with its name and, where `scores` has it, PSNR (dB) and SSIM below (fig. 4 (a))."""
+    """Pictures (H, W) or (H, W, 3) side by side, each with its name and, where `scores` has it, PSNR (dB) and SSIM.
+
+    Fig. 4 (a). Floats lie in [0, 1].
+    """
     rows = -(-len(images) // columns)
     columns = min(columns, len(images))
     height, width = next(iter(images.values())).shape[:2]
@@ -519,7 +523,7 @@ def qualitative(
         figure.suptitle(title, fontsize=10)
         first, second = figure.subfigures(1, 2, width_ratios=[wide, 1.95 * columns])
         axes = first.subplots()
-        show(axes, whole, "PSNR and SSIM are those of whole pictures" if scores else "")
+        show(axes, whole, "PSNR and SSIM are those\nof whole pictures" if scores else "")
         axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fc="none", ec=ORANGE, lw=1.8))
         panels = second.subplots(rows, columns, squeeze=False).ravel()
         for panel, (name, image) in zip(panels, images.items(), strict=False):
@@ -530,6 +534,9 @@ def qualitative(
 
 
 # --------------------------------------------------------------------------------------------------- beyond the paper
+
+
+LEVEL_UNITS = {"sigma": "sigma (grey levels of 255)", "scale": "scale factor", "quality": "JPEG quality"}
 
 
 def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name: str, title: str = "") -> Drawing:
@@ -557,7 +564,7 @@ def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name:
             line = group.drop_duplicates("level")
             axes.plot(line.level, line.input_psnr, color=GREY, lw=1, ls="--", label=f"input, {dataset}")
         axes.plot([], [], color=GREY, lw=0.8, ls=":", label="trained on")
-        axes.set(xlabel=level_name, ylabel="PSNR (dB)", title=title)
+        axes.set(xlabel=LEVEL_UNITS.get(level_name, level_name), ylabel="PSNR (dB)", title=title)
         axes.legend(frameon=True, framealpha=1, edgecolor="white")
         return figure
 

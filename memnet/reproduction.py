@@ -4,6 +4,7 @@ import ast
 import hashlib
 import io
 import json
+import os
 import platform
 import shutil
 import sys
@@ -203,9 +204,10 @@ def reproduce(
     """
     chosen = [find_item(name) for name in items or ITEMS]
     images = resolve_images(images)
-    for item in chosen:
-        check_parameters(item, parameters or {})
+    check_parameters(chosen, parameters or {})
     target = make_target(Path(output) if output else FIGURES, images)
+    if os.environ.get("MEMNET_DATA"):  # notebooks work in folders of their own
+        os.environ["MEMNET_DATA"] = os.path.abspath(os.environ["MEMNET_DATA"])
     results = []
     for number, item in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {item.name}: {item.shows}", file=sys.stderr, flush=True)
@@ -226,7 +228,7 @@ def find_item(name: str) -> Item:
 
 def make_target(output: Path, images: str) -> Path:
     """The folder for the files; ValueError when it cannot be made."""
-    target = output / images
+    target = output.absolute() / images  # a notebook works in another folder
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -250,7 +252,10 @@ def resolve_images(images: str) -> str:
 
 
 def parse_parameters(pairs: list[str]) -> dict:
-    """NAME=VALUE pairs as a dictionary; values are Python literals, anything else is text."""
+    """NAME=VALUE pairs as a dictionary; values are Python literals, anything else is text.
+
+    Raises ValueError for what is not of that form.
+    """
     parsed = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -265,7 +270,7 @@ def parse_parameters(pairs: list[str]) -> dict:
 
 
 def declared(notebook: Path) -> dict:
-    """Names and default values in the parameters cell of a notebook."""
+    """Names and default values in the parameters cell of a notebook; ValueError when the file is not there."""
     if not notebook.is_file():
         raise ValueError(f"{notebook} is not there: run memnet from a checkout of the whole repository")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -275,17 +280,21 @@ def declared(notebook: Path) -> dict:
     return {node.target.id: ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.AnnAssign)}
 
 
-def check_parameters(item: Item, given: dict) -> None:
-    """Raise ValueError for a name that the item's notebook does not declare, or a value of another type."""
-    known = declared(NOTEBOOKS / item.notebook)
+def check_parameters(items: list[Item], given: dict) -> None:
+    """Raise ValueError for a name that a notebook of `items` does not declare, or a value of another type."""
+    known = {item.name: declared(NOTEBOOKS / item.notebook) for item in ITEMS.values()}
     for name, value in given.items():
         if name in GIVEN:
             raise ValueError(f"the parameter {name} is given by the option {GIVEN[name]}")
-        if name not in known:
-            raise ValueError(f"{item.notebook} has no parameter {name!r}: it declares {', '.join(known)}")
-        wanted = type(known[name])
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise ValueError(f"{item.notebook}: {name} is of type {wanted.__name__}, got {value!r}")
+        for item in items:
+            if name not in known[item.name]:
+                having = [other for other in ITEMS if name in known[other]]
+                where = f"; items that have it: {', '.join(having)}" if having else ""
+                declares = ", ".join(known[item.name])
+                raise ValueError(f"{item.notebook} has no parameter {name!r}: it declares {declares}{where}")
+            wanted = type(known[item.name][name])
+            if type(value) is not wanted and not (wanted is float and type(value) is int):
+                raise ValueError(f"{item.notebook}: {name} is of type {wanted.__name__}, got {value!r}")
 
 
 def run_item(item: Item, parameters: dict, target: Path) -> dict:

@@ -115,7 +115,10 @@ def container_memory(cgroup: Path) -> list[int]:
 
 
 def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
-    """Slices for tiles of edge `size`: what the network sees, the part of that to keep, and where it goes."""
+    """Slices for tiles of edge `size`: what the network sees, the part of that to keep, and where it goes.
+
+    Raises ValueError for a size below 1 or an overlap below 0.
+    """
     if not isinstance(size, int) or size < 1:
         raise ValueError(f'a tile is a number of pixels, at least 1, or "paper", got {size!r}')
     if overlap < 0:
@@ -212,9 +215,10 @@ def check_scale(task: str, scale: int | None) -> None:
     levels = degradations.task(task).levels
     if task == "super-resolution":
         if scale not in levels:
-            raise ValueError(f"super-resolution needs a scale of {', '.join(map(str, levels))}, got {scale}")
+            wanted = f"{', '.join(map(str, levels[:-1]))} or {levels[-1]}"
+            raise ValueError(f"super-resolution needs a scale (--level) of {wanted}, got {scale}")
     elif scale is not None:
-        raise ValueError(f"{task} takes no scale: one network serves all its levels")
+        raise ValueError(f"{task} takes no scale or --level: one network serves all its levels")
 
 
 @dataclass(frozen=True)

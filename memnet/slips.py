@@ -56,20 +56,20 @@ def channels(picture: np.ndarray) -> np.ndarray:
 
 
 def pillow_resize(plane: np.ndarray, scale: float) -> np.ndarray:
-    """Pillow's bicubic resize: the right kernel, but borders that renormalise instead of mirroring."""
+    """A plane (H, W), floats, by Pillow's bicubic resize: the right kernel, borders renormalised, not mirrored."""
     height, width = (round(size * scale) for size in plane.shape)
     return np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def torch_resize(plane: np.ndarray, scale: float) -> np.ndarray:
-    """torch's bicubic interpolate with its defaults: a = -0.75, no antialiasing."""
+    """A plane (H, W), floats, by torch's bicubic interpolate with its defaults: a = -0.75, no antialiasing."""
     size = tuple(round(edge * scale) for edge in plane.shape)
     x = torch.from_numpy(np.asarray(plane, float))[None, None]
     return torch.nn.functional.interpolate(x, size=size, mode="bicubic")[0, 0].numpy()
 
 
 def skimage_resize(plane: np.ndarray, scale: float) -> np.ndarray:
-    """scikit-image's resize of order 3: splines, a Gaussian before shrinking."""
+    """A plane (H, W), floats, by scikit-image's resize of order 3: splines, a Gaussian before shrinking."""
     size = tuple(round(edge * scale) for edge in plane.shape)
     return skimage.transform.resize(plane, size, order=3, anti_aliasing=scale < 1)
 

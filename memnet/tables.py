@@ -65,7 +65,7 @@ def comparison(table: int, measured: pd.DataFrame, *, sets: tuple[str, ...] | No
 
 
 def committed(table: int) -> pd.DataFrame:
-    """Table `table` (1-6) on the paper's sets from the rows that are stored: neither pictures nor time are needed."""
+    """Table `table` (1-6) as of `comparison`, on the paper's sets, from stored rows: no picture, no time is needed."""
     runs, sets = tuple(RUNS[table]), datasets.TEST_SETS[TASKS[table]]
     return comparison(table, evaluation.summary(experiments.collect(runs, sets, measure=False)))
 

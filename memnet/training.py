@@ -176,7 +176,10 @@ def cumulative(sizes: Tensor) -> Tensor:
 
 
 def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Pictures to learn from, and the held-back ones that are large enough to watch the gain on."""
+    """Of uint8 planes (H, W): those to learn from, and the held-back ones that are large enough to watch the gain on.
+
+    Raises ValueError for a single plane, and when none of the held-back ones is large enough.
+    """
     held = [p for p in planes[::HELD_BACK_EVERY] if min(p.shape) >= HELD_BACK_SIZE]
     if len(planes) < 2 or not held:
         raise ValueError(f"training takes two pictures or more, the first of {HELD_BACK_SIZE} pixels at least")
@@ -213,7 +216,10 @@ class HeldBack:
 
 
 def supervised_loss(model: nn.Module, x: Tensor, clean: Tensor) -> Tensor:
-    """Mean squared error of the final and of every intermediate prediction, weighed alike (eq. 12)."""
+    """Mean squared error of the final and of every intermediate prediction, weighed alike (eq. 12): a scalar.
+
+    `x` and `clean` are (N, 1, H, W) in [0, 1]; the sum is float32 whatever the network computes in.
+    """
     y, y_m = model.predictions(x)
     outputs = [y, *y_m] if len(y_m) > 1 else [y]
     return sum((output.float() - clean).square().mean() for output in outputs) / len(outputs)

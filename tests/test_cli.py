@@ -218,7 +218,8 @@ def test_wrong_use_of_restore_does_nothing(tiny_runs, tmp_path, colour_picture):
     images.write_picture(picture, colour_picture)
     ask = ("restore", picture, "--output", output, "--task")
     refused(memnet(*ask, "haze"), "'haze'", "denoising, super-resolution, jpeg")
-    refused(memnet(*ask, "super-resolution"), "scale of 2, 3, 4")
+    refused(memnet(*ask, "super-resolution"), "scale (--level) of 2, 3 or 4")
+    refused(memnet(*ask, "denoising", "--level", 30), "takes no scale or --level")
     refused(memnet(*ask, "super-resolution", "--level", 9), "got 9")
     refused(memnet(*ask, "jpeg", "--run", "nothing"), "unknown run 'nothing'")
     refused(memnet(*ask, "jpeg", "--run", "sr-M6R6"), "sr-M6R6", "not for jpeg")
@@ -285,6 +286,7 @@ def test_wrong_use_of_evaluate(tiny_runs, tmp_path, monkeypatch):
     refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set5", "--level", 0), "from 2 to 8, got 0")
     refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set5"), "missing pictures", "MEMNET_DATA")
     refused(memnet("evaluate", "sr-M10R10", "--dataset", "embedded"), "no weights", "memnet train sr-M10R10")
+    refused(memnet("evaluate", "sr-M6R6", "--dataset", "embedded", "--csv", tmp_path), "--csv", "is a folder")
 
 
 def test_wrong_use_of_train(tiny_runs, tmp_path, monkeypatch):
@@ -314,6 +316,7 @@ def test_data_list_and_check(tmp_path, monkeypatch):
     assert checked.exit_code == cli.SOME_FAILED
     assert checked.output.strip().endswith("5 missing")
     refused(memnet("data", "check", "Set6"), "unknown data set 'Set6'")
+    refused(memnet("data", "check", "embedded"), "comes with scikit-image")
 
 
 def test_wrong_use_of_reproduce(tmp_path, monkeypatch):
@@ -358,8 +361,8 @@ def test_a_trained_run_says_its_speed(tiny_runs):
 
 
 def test_what_the_system_refuses_is_one_sentence(tiny_runs, tmp_path):
-    (tmp_path / "folder.csv").mkdir()
+    file = tmp_path / f"{'x' * 300}.csv"
     words = ("evaluate", "jpeg-M6R6", "--dataset", "embedded", "--level", 10, "--limit", 1)
-    result = memnet(*words, "--csv", tmp_path / "folder.csv")
+    result = memnet(*words, "--csv", file)
     assert result.exit_code == cli.WRONG_USE
-    assert result.stderr.splitlines()[-1] == f"memnet: {tmp_path / 'folder.csv'}: {os.strerror(errno.EISDIR)}"
+    assert result.stderr.splitlines()[-1] == f"memnet: {file}: {os.strerror(errno.ENAMETOOLONG)}"

@@ -65,6 +65,18 @@ def test_bad_resizing_is_refused():
         imresize(np.zeros((4, 4, 3)), 2)
     with pytest.raises(ValueError, match="no multiple of 5"):
         bicubic(PLANE, 5)
+    with pytest.raises(ValueError, match="1 or more, got 0"):
+        bicubic(PLANE, 0)
+
+
+def test_levels_that_make_no_sense_are_refused():
+    rng = np.random.default_rng(0)
+    for plane, sigma in ((PLANE, -1), (PLANE, float("nan")), (np.zeros((4, 4), np.uint8), 30)):
+        with pytest.raises(ValueError, match="sigma >= 0 is added to floats"):
+            gaussian_noise(plane, sigma, rng)
+    for quality in (0, 101):
+        with pytest.raises(ValueError, match=f"1 to 100, got {quality}"):
+            jpeg(PLANE, quality)
 
 
 def test_noise_has_its_sigma_and_is_not_clipped():

@@ -129,3 +129,9 @@ def test_planes_to_look_at_carry_their_scores(model):
     assert list(planes) == ["original", "JPEG", "MemNet"]
     assert list(scores) == ["JPEG", "MemNet"]
     assert scores["JPEG"] == degradations.score(planes["original"], planes["JPEG"], task="jpeg", level=10)
+
+
+def test_gains_are_told_by_set_and_level(model):
+    rows = evaluation.gains(evaluation.evaluate(model, PICTURES, **WHERE, progress=False))
+    assert set(rows["where"]) == {f"{WHERE['dataset']}, {degradations.task(WHERE['task']).prefix}{WHERE['level']}"}
+    assert rows.gain.tolist() == pytest.approx((rows.psnr - rows.input_psnr).tolist())

@@ -80,6 +80,8 @@ def test_a_budget_that_is_too_small_is_refused(small):
         train(small, steps=5)
     with pytest.raises(ValueError, match="too small for its warm-up"):
         train(small, steps=None, minutes=1e-6)
+    with pytest.raises(ValueError, match="too small for its warm-up"):
+        train(small, steps=None, minutes=0)
 
 
 def test_what_is_there_is_not_overwritten(small):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from memnet.model import PRESETS, VARIANTS, Config, StackConfig, build, variant
+from memnet.model import PRESETS, VARIANTS, Config, StackConfig, build, preset, variant
 
 TINY = Config(blocks=2, recursions=3, channels=4)
 
@@ -157,3 +157,10 @@ def test_empty_networks_are_refused(kind):
 
 def test_variants_are_the_papers():
     assert set(VARIANTS) == {"NL", "NS", "basic"}
+
+
+def test_unknown_presets_and_ablations_are_refused():
+    with pytest.raises(ValueError, match="unknown preset 'M5R5': choose one of M4R6"):
+        preset("M5R5")
+    with pytest.raises(ValueError, match="unknown ablation 'nl': choose one of NL"):
+        variant(TINY, "nl")

@@ -1,6 +1,7 @@
 """Running notebooks headless: parameters, failures, provenance and agreement, on tiny notebooks made here."""
 
 import json
+import os
 import subprocess
 
 import nbformat
@@ -125,6 +126,22 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(house, parameters, me
     with pytest.raises(ValueError, match=message):
         reproduction.reproduce(["good"], images="embedded", parameters=parameters)
     assert not (house / "figures").exists()
+
+
+def test_folders_are_those_of_whoever_asks_though_notebooks_work_elsewhere(house, monkeypatch):
+    monkeypatch.chdir(house)
+    monkeypatch.setenv("MEMNET_DATA", "pictures")
+    assert reproduction.reproduce(["good"], images="embedded", output="mine")
+    assert sorted(path.name for path in (house / "mine" / "embedded").iterdir()) == ["good.csv", "good.json"]
+    assert os.environ["MEMNET_DATA"] == str(house / "pictures")
+
+
+def test_a_parameter_of_other_notebooks_is_refused_with_their_names(house):
+    write_notebook(house / "notebooks" / "bad.ipynb", PARAMETERS + "only: int = 1  # here\n", FAILS)
+    with pytest.raises(ValueError, match=r"has no parameter 'only': .* share; items that have it: bad$"):
+        reproduction.reproduce(["good", "bad"], images="embedded", parameters={"only": 2})
+    with pytest.raises(ValueError, match=r"no parameter 'none': it declares images.* share$"):
+        reproduction.reproduce(["good"], images="embedded", parameters={"none": 2})
 
 
 def test_what_cannot_be_made_is_refused_in_one_sentence(house, monkeypatch):

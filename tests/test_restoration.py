@@ -117,7 +117,7 @@ def test_what_is_no_picture_is_refused(identity, image, words):
 def test_scales_are_checked(identity):
     plane = np.zeros((4, 4))
     for scale in (None, 5):
-        with pytest.raises(ValueError, match="scale of 2, 3, 4"):
+        with pytest.raises(ValueError, match=r"scale \(--level\) of 2, 3 or 4"):
             restoration.restore(plane, task="super-resolution", scale=scale, model=identity)
     with pytest.raises(ValueError, match="takes no scale"):
         restoration.restore(plane, task="jpeg", scale=2, model=identity)
