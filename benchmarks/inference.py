@@ -92,7 +92,7 @@ def against_depth(where: torch.device, edge: int) -> list[dict]:
                 "network": name,
                 "G multiply-adds": operations / 1e9,
                 "seconds": took,
-                "G per second": operations / 1e9 / took,
+                "G multiply-adds per second": operations / 1e9 / took,
             }
         )
     return rows
