@@ -4,6 +4,7 @@ python benchmarks/training.py [--batch N] [--patch P] [--output FILE]: prints Ma
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def main() -> None:
     for name, (step, precision) in steps.items():
         took = analysis.fastest(step, where, repeats=20 if where.type == "cuda" else 4)
         plain = plain or took
+        print(f"{name}: {1000 * took:.4g} ms", file=sys.stderr, flush=True)
         flops = 3 * analysis.operations(PRESETS["M6R6"], asked.patch, asked.patch) * asked.batch / took
         rows.append({"loop": name, "milliseconds": 1000 * took, "images per second": asked.batch / took})
         rows[-1] |= {

@@ -8,6 +8,7 @@ from memnet import checkpoints, datasets, degradations, experiments
 from memnet.paths import WEIGHTS
 
 RESERVE = 0.3  # minutes that a piece leaves for the choice of weights and for writing them
+LEAST = 1.5  # minutes that are needed to begin: for reading pictures and compiling; with less left a run waits
 
 
 def campaign(
@@ -16,8 +17,8 @@ def campaign(
     """Train `runs` (by default all, in the order of `experiments.EXPERIMENTS`) to `steps` each; a sentence on each.
 
     What an earlier piece left unfinished in `output` (data/weights unless given) is resumed, what is finished stays as
-    it is, and after `minutes` the rest waits for the next piece. `how` goes to `experiments.train` (batch=, patch=,
-    rate=, settle=, overwrite= ...). Raises ValueError for an unknown run before anything is trained.
+    it is, and when `minutes` are nearly over the rest waits for the next piece. `how` goes to `experiments.train`
+    (batch=, patch=, rate=, settle=, overwrite= ...). Raises ValueError for an unknown run before anything is trained.
     """
     runs = [experiments.experiment(run).name for run in runs or experiments.EXPERIMENTS]
     folder = Path(output or WEIGHTS)
@@ -27,7 +28,7 @@ def campaign(
         left = (end - time.monotonic()) / 60 - RESERVE
         if step == planned != 0:
             yield f"{run}: finished before, {planned} steps"
-        elif left <= 0:
+        elif left < LEAST:
             yield f"{run}: waits at step {step} of {planned or steps}"
         else:
             schedule = {"resume": True} if planned else {"steps": steps}

@@ -258,7 +258,7 @@ def train(
     graph: on one GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
-    from).
+    from). A schedule that is stopped before its end replaces no weights that gain more on held-back pictures.
 
     Started by torchrun, all its processes train together on shares of one batch, with batch norms over the whole batch
     unless `local_norms`; the first of them writes.
@@ -346,9 +346,16 @@ def planned(
 
 
 def finish(what: Experiment, trainer: training.Trainer, held_back: training.HeldBack, path: Path) -> Path:
-    """Choose the best weights of a cycle, finished or not, and write them with the run's whole history."""
+    """Choose the best weights of a cycle and write them with the run's whole history.
+
+    Those of a cycle that was stopped before its end replace none that gain more: they will do so when it has ended.
+    """
     choice, model, gains = training.best_weights(trainer, held_back)
     steps, seconds, plan = trainer.step_number, trainer.seconds, trainer.plan
+    if steps < plan.steps and (kept := held_back_gain(path)) > gains[choice]:
+        words = f"{what.name} stopped at step {steps} of {plan.steps} with {gains[choice]:+.2f} dB"
+        print(f"{words}: {path} keeps its weights of {kept:+.2f} dB until the schedule ends", file=sys.stderr)
+        return path
     cycle = {
         **asdict(plan),
         "steps": steps,
@@ -369,6 +376,14 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: training.Held
     if parallel.first():
         checkpoints.save(path, model, history=history)
     return path
+
+
+def held_back_gain(weights: Path) -> float:
+    """What the network in a file gains on held-back training pictures, in dB; -inf when there is none in it."""
+    try:
+        return checkpoints.load(weights)[1]["cycles"][-1]["held_back_gain"]
+    except ValueError:
+        return float("-inf")
 
 
 def commit() -> str | None:

@@ -41,6 +41,14 @@ def test_runs_wait_when_the_time_is_over_and_unknown_ones_are_named(folder):
         list(campaign.campaign(["sr-M7"], output=folder, **TINY))
 
 
+def test_a_piece_begins_only_where_there_is_time_for_it(folder, monkeypatch):
+    just_too_little = campaign.RESERVE + campaign.LEAST - 0.01
+    how = {"output": folder, "minutes": just_too_little, **TINY}
+    assert next(campaign.campaign(RUNS, **how)) == "sr-M6R6: waits at step 0 of 12"
+    monkeypatch.setattr(campaign, "LEAST", 1.0)
+    assert next(campaign.campaign(RUNS, **how)) == "sr-M6R6: step 12 of 12"
+
+
 def test_an_unfinished_run_is_resumed(folder):
     experiments.train("sr-M6R6", output=folder, minutes=0.0, **TINY)
     assert campaign.progress("sr-M6R6", folder) == (1, 12)

@@ -94,6 +94,24 @@ def test_what_is_there_is_not_overwritten(small):
     assert path.read_bytes() != before
 
 
+def test_a_stopped_schedule_replaces_no_better_weights_before_it_ends(small, capsys):
+    path = train(small, steps=60)
+    before, gain = path.read_bytes(), experiments.held_back_gain(path)
+    model, history = checkpoints.load(path)
+    history["cycles"][-1]["held_back_gain"] = gain + 99
+    checkpoints.save(path, model, history=history)
+    better = path.read_bytes()
+    assert train(small, overwrite=True, minutes=0.0) == path
+    assert path.read_bytes() == better
+    assert "stopped at step 1 of 12" in capsys.readouterr().err
+    train(small, resume=True)
+    assert path.read_bytes() not in (before, better)
+    assert checkpoints.load(path)[1]["cycles"][-1]["steps"] == 12
+    path.write_bytes(b"rubbish")
+    train(small, overwrite=True, minutes=0.0)
+    assert checkpoints.load(path)[1]["cycles"][-1]["steps"] == 1
+
+
 def test_weights_of_another_run_are_not_extended(small):
     model, history = checkpoints.load(train(small))
     checkpoints.save(small / "sr-M6R6.safetensors", model, history=history | {"run": "jpeg-M6R6"})
