@@ -44,13 +44,8 @@ def against_the_limit(where: torch.device, edge: int, *, repeats: int) -> list[d
     model = build(PRESETS["M6R6"]).eval().to(where)
     x = torch.rand(1, 1, edge, edge, device=where)
     limit = analysis.operations(PRESETS["M6R6"], edge, edge) / analysis.matrix_rate(where, torch.float32)
-    rows, forms = (
-        [],
-        {
-            "as written, NCHW": (model, torch.contiguous_format),
-            "as written, channels_last": (model, torch.channels_last),
-        },
-    )
+    layouts = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+    forms, rows = {f"as written, {name}": (model, layout) for name, layout in layouts.items()}, []
     for precision, dtype in PRECISIONS.items():
         forms[f"inference form, {precision}"] = (inference_form(model, dtype), torch.channels_last)
     with torch.inference_mode(), cudnn(allow_tf32=False):

@@ -95,7 +95,7 @@ def restore(
     """
     from memnet import experiments, restoration
 
-    restoration.check_scale(task, scale := level)
+    restoration.check_scale(task, level)
     pieces = {"tile": check_tile(tile), "overlap": overlap}
     files, wrong = restoration.expand(pictures)
     model = restoration.inference_form(experiments.ready(experiments.run_for(task, run), precision))
@@ -104,7 +104,7 @@ def restore(
         complain(sentence)
     failed, total = len(wrong), len(files) + len(wrong)
     sources = {file.resolve() for file in files}
-    targets = restoration.targets_for(files, output, task=task, scale=scale)
+    targets = restoration.targets_for(files, output, task=task, scale=level)
     for number, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
         where = f"[{number}/{total}] {file}"
         try:
@@ -112,7 +112,7 @@ def restore(
                 raise ValueError(
                     f"{file}: its result would replace {target}, which is to be restored: choose another --output"
                 )
-            how = {"task": task, "model": model, "scale": scale, "overwrite": overwrite, **pieces}
+            how = {"task": task, "model": model, "scale": level, "overwrite": overwrite, **pieces}
             photograph = restoration.restore_file(file, target, **how, progress=progress_of(where))
             remarks = "".join(f" ({remark})" for remark in photograph.remarks)
             typer.echo(one_line(f"{where} -> {target}{remarks}"))
@@ -300,7 +300,9 @@ def train(
 def campaign(
     runs: Annotated[list[str] | None, typer.Argument(help="Runs by name, in this order; all if left out.")] = None,
     steps: Annotated[int, typer.Option(help="Steps of each run's schedule.")] = 30000,
-    minutes: Annotated[float | None, typer.Option(help="Budget of this piece of the campaign.", min=0)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget of this piece; nothing begins with under 2 left.", min=0)
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for weights, logs and states; data/weights.")] = None,

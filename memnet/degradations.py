@@ -86,7 +86,7 @@ def cubic(x: np.ndarray) -> np.ndarray:
 
 
 def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
-    """A plane shrunk by `scale` and enlarged back (H, W); ValueError unless scale > 0 and H, W are multiples of it."""
+    """A plane shrunk by `scale` and enlarged back (H, W); ValueError unless scale >= 1 and H, W are multiples."""
     if scale < 1:
         raise ValueError(f"a scale is 1 or more, got {scale}")
     if any(size % scale for size in image.shape):

@@ -126,7 +126,7 @@ def ready(run: str, precision: str = "float32") -> nn.Module:
     """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
 
     `precision` bfloat16 gives a form that is faster where the processor multiplies in it, and less exact. Raises
-    ValueError for an unknown run or precision, and for a run without weights.
+    ValueError for an unknown run or precision, and as `load` for a run without weights.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
