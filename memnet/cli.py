@@ -249,6 +249,12 @@ def train(
             help="Share of the steps, the last ones, in which batch norms keep their statistics; the recipe's."
         ),
     ] = None,
+    by_error: Annotated[
+        bool | None,
+        typer.Option(
+            "--by-error/--evenly", help="Whether patches are then drawn by how wrong their inputs are; the recipe's."
+        ),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16; the processor's best if left out.")
     ] = None,
@@ -279,7 +285,7 @@ def train(
     from memnet import experiments, parallel
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-    budget |= {"rate": rate, "settle": settle}
+    budget |= {"rate": rate, "settle": settle, "by_error": by_error}
     mode = {
         "local_norms": local_norms,
         "compiled": compiled,

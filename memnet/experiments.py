@@ -236,6 +236,7 @@ def train(
     seed: int | None = None,
     rate: float | None = None,
     settle: float | None = None,
+    by_error: bool | None = None,
     precision: str | None = None,
     output: Path | None = None,
     resume: bool = False,
@@ -253,8 +254,8 @@ def train(
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
     same patches again otherwise. `rate` is the peak of the learning rate, the experiment's or the recipe's unless
-    given, and `settle` the share of the steps, the last ones, in which batch norms keep their statistics, the recipe's
-    unless given. `compiled` says whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA
+    given, `settle` the share of the steps, the last ones, in which batch norms keep their statistics, and `by_error`
+    whether patches are then drawn by how wrong their inputs are: both the recipe's unless given. `compiled` says whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA
     graph: on one GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
@@ -283,8 +284,9 @@ def train(
             # Paper: float32. Convolutions in bfloat16 take half the time; statistics, loss and weights stay in float32.
             precision = precision or training.native_precision(device)
             settle = fixed.settle if settle is None else settle
+            by_error = fixed.by_error if by_error is None else by_error
             rate = what.rate if rate is None and recipe == "short" else rate
-            how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle}
+            how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
             plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
         stride = training.RECIPES[plan.recipe].stride
         patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)

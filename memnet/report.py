@@ -22,8 +22,8 @@ WEIGHTS_HEAD = """# Weights
 Written by `memnet report` from the histories inside the files (safetensors, float32): what each run got. A run of
 several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
 dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
-cycle; `rate` is the peak, `settled` the share of its steps in which batch norms kept their statistics, and `as before`
-marks a cycle that bettered nothing. `memnet train RUN --extend` goes on. Cycles of one seed and patch size drew the
+cycle; `rate` is the peak, `settled` the share of its steps in which batch norms kept their statistics, `patches`
+tells how they were drawn in these steps, and `as before` marks a cycle that bettered nothing. `memnet train RUN --extend` goes on. Cycles of one seed and patch size drew the
 same patches in the same order.
 """
 
@@ -237,6 +237,7 @@ def cycles_of(run: str) -> list[dict]:
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
         facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
         facts |= {"rate": cycle.get("peak") or RECIPES[cycle["recipe"]].rate, "settled": cycle.get("settle", 0.0)}
+        facts |= {"patches": "by error" if cycle.get("by_error") else "evenly"}
         facts |= {"seed": cycle.get("seed", 0), "precision": cycle.get("precision", "float32")}
         facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
         facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}

@@ -28,10 +28,10 @@ def pictures(count=3, size=96, seed=0):
     return planes
 
 
-def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="short", settle=0.25):
+def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="short", settle=0.25, by_error=True):
     torch.manual_seed(1)
     planes = pictures() if planes is None else planes
-    plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle)
+    plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle, by_error=by_error)
     return Trainer(build(TINY), Patches(planes, task=task, patch=12), plan)
 
 
@@ -77,6 +77,51 @@ def test_noise_has_the_tasks_levels_and_is_drawn_anew():
     assert (sigmas[:, None] / nearest - 1).abs().min(dim=1).values.max() < 0.08
     again, _ = patches.draw(60, generator)
     assert not torch.equal(x, again)
+
+
+def smooth_and_rough():
+    """A picture that is smooth on its left half and rough on its right, uint8."""
+    plane = np.tile(np.linspace(60, 180, 192), (96, 1))
+    plane[:, 96:] += np.random.default_rng(0).normal(0, 30, (96, 96))
+    return np.clip(np.round(plane), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_patches_drawn_by_their_error_have_the_same_weighted_mean_and_vary_less(task):
+    patches = Patches([smooth_and_rough()], task=task, patch=12)
+    generator = torch.Generator().manual_seed(0)
+    x, clean = patches.draw(20000, generator)
+    parts = [patches.draw_by_error(8, generator) for _ in range(2500)]
+    chosen_x, chosen, weights = (torch.cat(part) for part in zip(*parts, strict=True))
+
+    def error(x, clean):  # as a network would have it that smooths a little
+        return (torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - clean).square().mean((1, 2, 3))
+
+    evenly, by_error = error(x, clean), error(chosen_x, chosen) * weights
+    spread = float(evenly.std() + by_error.std()) / 20000**0.5
+    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * spread)
+    assert by_error.std() < 0.8 * evenly.std()
+    assert float(weights.mean()) == pytest.approx(1, abs=0.03)
+    assert weights.max() <= 1 / training.EVEN_SHARE
+    rough = [float((part.std(dim=(2, 3)) > 0.05).float().mean()) for part in (clean, chosen)]
+    assert rough[0] < 0.6
+    assert rough[1] > rough[0] + 0.1
+    if task == "denoising":
+        assert 25 < float((chosen_x - chosen).std()) * 255 < 75
+
+
+def test_patches_are_drawn_by_their_error_once_the_norms_have_settled(monkeypatch):
+    for by_error, expected in ((True, [False] * 3 + [True] * 5), (False, [False] * 8)):
+        trainer, calls, kinds = trainer_for(steps=12, settle=0.75, by_error=by_error), [], []
+        draw = trainer.patches.draw_by_error
+        monkeypatch.setattr(trainer.patches, "draw_by_error", lambda *how, d=draw, c=calls: c.append(how) or d(*how))
+        for _ in range(8):
+            calls.clear()
+            trainer.step()
+            kinds.append(bool(calls))
+        assert kinds == expected
+    assert training.RECIPES["short"].by_error
+    assert not training.RECIPES["paper"].by_error  # as printed
 
 
 def test_positions_lie_on_the_stride_grid():
@@ -154,6 +199,8 @@ def test_loss_weighs_final_and_intermediate_predictions_alike():
     y, y_m = model.predictions(x)
     expected = sum(torch.nn.functional.mse_loss(output, clean) for output in [y, *y_m]) / 3
     torch.testing.assert_close(training.supervised_loss(model, x, clean), expected)
+    first = training.supervised_loss(model, x[:1], clean[:1])
+    torch.testing.assert_close(training.supervised_loss(model, x, clean, torch.tensor([2.0, 0.0])), first)
 
 
 def run(trainer, held, folder, **options):
@@ -327,7 +374,7 @@ def test_a_step_reads_no_number_so_that_a_gpu_can_record_it(recipe, monkeypatch)
     trainer.optimiser = training.optimiser_for(trainer.model, trainer.recipe)
     monkeypatch.setattr(trainer.optimiser, "step", lambda: None)  # its fused kernels know no such tensors
     x, clean = (torch.rand(4, 1, 12, 12, device="meta") for _ in range(2))
-    loss, norm = trainer.update(x, clean)
+    loss, norm = trainer.update(x, clean, torch.ones(4, device="meta"))
     assert loss.shape == norm.shape == ()
     with pytest.raises(RuntimeError, match="meta"):
         trainer.check_divergence()
