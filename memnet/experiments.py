@@ -255,8 +255,8 @@ def train(
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
     same patches again otherwise. `rate` is the peak of the learning rate, the experiment's or the recipe's unless
     given, `settle` the share of the steps, the last ones, in which batch norms keep their statistics, and `by_error`
-    whether patches are then drawn by how wrong their inputs are: both the recipe's unless given. `compiled` says whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA
-    graph: on one GPU, unless given.
+    whether patches are then drawn by how wrong their inputs are: both the recipe's unless given. `compiled` says
+    whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from). A schedule that is stopped before its end replaces no weights that gain more on held-back pictures.
