@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: help setup reproduce test lab benchmark lint clean
+.PHONY: help setup reproduce test lab benchmark recipes lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
 	@echo "make test        run the tests"
 	@echo "make lab         open JupyterLab on the notebooks"
 	@echo "make benchmark   time inference and training against this machine's matrix product"
+	@echo "make recipes     try settings of training on the weights that are there (half an hour)"
 	@echo "make lint        check code and notebooks with ruff"
 	@echo "make clean       remove the virtual environment and what was built"
 
@@ -34,6 +35,9 @@ lab: $(READY)
 benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/inference.py
 	$(VENV)/bin/python benchmarks/training.py
+
+recipes: $(READY)
+	$(VENV)/bin/python benchmarks/recipes.py
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

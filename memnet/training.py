@@ -209,13 +209,16 @@ def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarr
 
 
 class HeldBack:
-    """Central crops of the held-back pictures at every level, and how much a network gains on them, in dB."""
+    """Central crops of held-back pictures (uint8, `size` pixels or more) at every level: what a network gains there.
 
-    def __init__(self, planes: Sequence[np.ndarray], *, task: str, device="cpu"):
+    `size` must be a multiple of every scale and of JPEG's blocks.
+    """
+
+    def __init__(self, planes: Sequence[np.ndarray], *, task: str, device="cpu", size: int = HELD_BACK_SIZE):
         self.pairs = []
         for number, plane in enumerate(planes):
-            top, left = ((size - HELD_BACK_SIZE) // 2 for size in plane.shape)
-            crop = plane[top : top + HELD_BACK_SIZE, left : left + HELD_BACK_SIZE]
+            top, left = ((edge - size) // 2 for edge in plane.shape)
+            crop = plane[top : top + size, left : left + size]
             for level in degradations.task(task).levels:
                 pair = degradations.degrade(crop, task=task, level=level, key=f"held back {number}")
                 self.pairs.append(pair)

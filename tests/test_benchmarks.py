@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,3 +39,22 @@ def test_a_training_step_is_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["training.py", "--batch", "1", "--patch", "8", "--output", str(file)])
     training.main()
     assert "| plain eager loop, float32 |" in file.read_text(encoding="utf-8")
+
+
+def test_recipes_are_compared_from_the_same_weights(monkeypatch, tmp_path):
+    import recipes
+
+    planes = [np.random.default_rng(i).integers(0, 256, (96, 96), dtype=np.uint8) for i in range(3)]
+    monkeypatch.setattr(recipes.datasets, "training_planes", lambda name: planes)
+    monkeypatch.setattr(recipes, "CROP", 48)
+    monkeypatch.setattr(recipes, "SETTINGS", {"as it is": {}, "evenly": {"by_error": False}})
+    file = tmp_path / "recipes.md"
+    asked = ["recipes.py", "--run", "sr-skip", "--steps", "10", "--seeds", "2", "--output", str(file)]
+    monkeypatch.setattr(sys, "argv", asked)
+    recipes.main()
+    text = file.read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert "sr-skip (`" in text
+    assert [row.split("|")[1].strip() for row in rows[-2:]] == ["as it is", "evenly"]
+    low, high = (float(cell) for cell in rows[-1].split("|")[4:6])
+    assert low < high  # two seeds are two trainings
