@@ -14,6 +14,7 @@ import numpy as np
 from common import device, machine, section
 
 from memnet import checkpoints, datasets, experiments, training
+from memnet.patches import HeldBack, Patches, split
 
 CROP = 168  # edge of the crops; larger than those that training looks at, so that few pixels are near a border
 SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, norms settled, drawn by their error
@@ -27,14 +28,14 @@ SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, no
 }
 
 
-def trained(run: str, steps: int, seed: int, crops: training.HeldBack, **differs) -> dict[str, float]:
+def trained(run: str, steps: int, seed: int, crops: HeldBack, **differs) -> dict[str, float]:
     """Gains of the better of the network and its average after `steps` more, and the spread of the loss."""
     model, _ = checkpoints.load(experiments.weights_path(run))
     what = experiments.experiment(run)
     how = {"batch": 8, "patch": 24, "peak": 8e-4, "settle": 1.0, "by_error": True} | differs
     plan = training.Plan("short", steps, seed=seed, precision=training.native_precision(crops.inputs.device), **how)
-    learn, _ = training.split(datasets.training_planes(what.training_set))
-    patches = training.Patches(learn, task=what.task, patch=plan.patch, device=crops.inputs.device)
+    learn, _ = split(datasets.training_planes(what.training_set))
+    patches = Patches(learn, task=what.task, patch=plan.patch, device=crops.inputs.device)
     trainer = training.Trainer(model, patches, plan)
     losses = np.array([float(trainer.step()[0]) for _ in range(steps)])
     gain = max(crops.gain(trainer.model), crops.gain(trainer.average))
@@ -44,9 +45,9 @@ def trained(run: str, steps: int, seed: int, crops: training.HeldBack, **differs
 def compared(run: str, steps: int, seeds: int) -> list[dict]:
     """One row for each setting: the gain that it ends with, mean over seeds, and the change from what it began with."""
     what, where = experiments.experiment(run), device()
-    _, held = training.split(datasets.training_planes(what.training_set))
+    _, held = split(datasets.training_planes(what.training_set))
     held = [plane for plane in held if min(plane.shape) >= CROP]
-    crops = training.HeldBack(held, task=what.task, device=where, size=CROP)
+    crops = HeldBack(held, task=what.task, device=where, size=CROP)
     before = crops.gain(experiments.load(run).to(where))
     rows = []
     for name, differs in SETTINGS.items():

@@ -14,6 +14,7 @@ from common import device, machine, section
 from memnet import PRESETS, analysis, training
 from memnet.inference import cudnn
 from memnet.model import MemNet, build
+from memnet.patches import Patches
 
 GPU_LOOPS = {
     "neither recorded nor compiled": {"recorded": False, "compiled": False},
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     asked = parser.parse_args()
     planes = [np.random.default_rng(i).integers(0, 256, (120, 120), dtype=np.uint8) for i in range(4)]
-    patches = training.Patches(planes, task="super-resolution", patch=asked.patch, device=where)
+    patches = Patches(planes, task="super-resolution", patch=asked.patch, device=where)
     torch.manual_seed(0)
     steps = {
         "plain eager loop, float32": (

@@ -17,6 +17,7 @@ from torch import nn
 from memnet import checkpoints, datasets, degradations, evaluation, parallel, training
 from memnet.inference import PRECISIONS, inference_form
 from memnet.model import PRESETS, Config, StackConfig, build, variant
+from memnet.patches import HeldBack, Patches, split
 from memnet.paths import ROOT, WEIGHTS
 
 
@@ -271,7 +272,7 @@ def train(
         files = {"weights": "safetensors", "log": "csv", "state": "state"}
         files = {name: folder / f"{run}.{suffix}" for name, suffix in files.items()}
         check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
-        learn, held = training.split(datasets.training_planes(what.training_set))
+        learn, held = split(datasets.training_planes(what.training_set))
         model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
         seed = len(cycles) if seed is None else seed
         if parallel.size() > 1 and not local_norms:
@@ -289,7 +290,7 @@ def train(
             how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
             plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
         stride = training.RECIPES[plan.recipe].stride
-        patches = training.Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
+        patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
         fast = {"compiled": compiled, "recorded": recorded}
         if meta is None and steps is None:
             plan = planned(model, patches, plan, 30.0 if minutes is None else minutes, began=began, fast=fast)
@@ -298,7 +299,7 @@ def train(
         trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
         if meta:
             trainer.load_state(tensors, meta)
-        held_back = training.HeldBack(held, task=what.task, device=device)
+        held_back = HeldBack(held, task=what.task, device=device)
         minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
         training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
         return finish(what, trainer, held_back, files["weights"])
@@ -334,7 +335,7 @@ def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> 
 
 def planned(
     model: nn.Module,
-    patches: training.Patches,
+    patches: Patches,
     plan: training.Plan,
     minutes: float,
     *,
@@ -347,7 +348,7 @@ def planned(
     return replace(plan, steps=parallel.agreed(int(0.9 * left / seconds)))
 
 
-def finish(what: Experiment, trainer: training.Trainer, held_back: training.HeldBack, path: Path) -> Path:
+def finish(what: Experiment, trainer: training.Trainer, held_back: HeldBack, path: Path) -> Path:
     """Choose the best weights of a cycle and write them with the run's whole history.
 
     Those of a cycle that was stopped before its end replace none that gain more: they will do so when it has ended.

@@ -1,14 +1,13 @@
 """Training: one loop that fits its schedule to a budget, can be killed at any moment and resumes where it was.
 
-Patches are drawn, flipped and degraded on the device, from uint8 planes that live there: there is no loader.
-This room knows networks, pictures and degradations; it knows no table and no name of a run.
+This room knows networks and patches; it knows no picture, no table and no name of a run.
 """
 
 import csv
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -17,22 +16,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
-from memnet import checkpoints, degradations, metrics, parallel
+from memnet import checkpoints, parallel
 from memnet.inference import PRECISIONS, cudnn
 from memnet.model import PreActivation, ReconNet, RecursiveUnit
+from memnet.patches import HeldBack, Patches
 
-FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
-PADDED_TO = {"super-resolution": 12, "jpeg": 8, "denoising": 1}  # planes are cropped to multiples of this
-HELD_BACK_EVERY = 37  # every 37th training picture is held back, to watch the gain on
-HELD_BACK_SIZE = 72  # edge of the crop that is looked at, a multiple of every scale and of JPEG's blocks
 CHECKPOINT_SECONDS = 60
 AS_BEFORE = "as before"  # the choice of weights after a cycle that gained nothing
 BAD_STEPS = 5  # non-finite steps in a row after which a run stops
-CANDIDATES = 16  # patches that are looked at for each one that is drawn by its error
-EVEN_SHARE = 0.2  # of the patches drawn by their error, the share that is drawn evenly: no weight is above 1 / 0.2
 STEPS_BEFORE_RECORDING = 3  # on a GPU: they compile, choose kernels and make the optimiser's state
 LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
 
@@ -107,137 +100,6 @@ class Plan:
         if step < self.warmup:
             return peak * (step + 1) / self.warmup
         return peak * 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / (self.steps - self.warmup)))
-
-
-class Patches:
-    """Pairs of degraded and clean patches, drawn at random from pictures that live on `device`.
-
-    Every picture is there upright and transposed; with the flips of each patch these are the 8 orientations of
-    section 5.1. Bicubic and JPEG inputs of every level are made once; noise is drawn anew for every patch.
-    """
-
-    def __init__(self, planes: Sequence[np.ndarray], *, task: str, patch: int, stride: int = 1, device="cpu"):
-        self.task, self.patch, self.device = degradations.task(task), patch, torch.device(device)
-        self.sigmas = torch.tensor(self.task.levels, device=self.device).float() / 255  # if it is denoising
-        multiple = PADDED_TO[task]
-        planes = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
-        planes = [p for p in planes if min(p.shape) >= patch]
-        if not planes:
-            raise ValueError(f"no training picture holds a patch of {patch}x{patch} pixels")
-        upright = [with_inputs(p, self.task) for p in planes]
-        stacks = upright + [transposed(p, stack, self.task) for p, stack in zip(planes, upright, strict=True)]
-        self.pixels = torch.cat([torch.from_numpy(s.reshape(len(s), -1)) for s in stacks], dim=1).to(self.device)
-        shapes = torch.tensor([s.shape[1:] for s in stacks])
-        grid = (shapes - patch) // stride + 1
-        self.stride = stride
-        self.widths, self.columns = shapes[:, 1].to(self.device), grid[:, 1].to(self.device)
-        self.starts = cumulative(shapes.prod(dim=1)).to(self.device)
-        self.first = cumulative(grid.prod(dim=1)).to(self.device)
-        self.positions = int(grid.prod(dim=1).sum())
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` degraded patches and their clean ones, float32 (count, 1, P, P) in [0, 1] but for the noise."""
-        # Paper: each patch once an epoch. Drawn with replacement here, since no epoch is ever finished.
-        position = torch.randint(self.positions, (count,), generator=generator, device=self.device)
-        level = torch.randint(len(self.task.levels), (count,), generator=generator, device=self.device)
-        flips = torch.randint(2, (2, count, 1), generator=generator, device=self.device).bool()
-        index = self.indices(position, flips)
-        clean = self.pixels[0].take(index).float().unsqueeze(1) / FIXED_POINT
-        if self.task.name == "denoising":
-            noise = torch.randn(clean.shape, generator=generator, device=self.device)
-            return clean + self.sigmas[level].view(-1, 1, 1, 1) * noise, clean
-        inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
-        return inputs.float().unsqueeze(1) / FIXED_POINT, clean
-
-    def draw_by_error(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """As `draw`, but a patch comes the more often the more wrong its input is; and the patches' weights (count,).
-
-        A mean over patches that is weighted so is in expectation the plain mean of `draw`'s patches, but varies less:
-        a smooth patch has little to teach. A share of `EVEN_SHARE` is drawn evenly.
-        """
-        # Paper: every patch once an epoch. The root of the error is about the size of a patch's gradient.
-        x, clean = self.draw(CANDIDATES * count, generator)
-        guess = x
-        if self.task.name == "denoising":  # noise is everywhere alike: what a plain mean of neighbours leaves
-            guess = functional.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
-        wrong = (guess - clean).square().mean(dim=(1, 2, 3)).sqrt() + 1e-6
-        share = EVEN_SHARE / len(x) + (1 - EVEN_SHARE) * wrong / wrong.sum()
-        chance = torch.rand(count, generator=generator, device=self.device)
-        chosen = torch.searchsorted(share.cumsum(0), chance).clamp(max=len(x) - 1)
-        return x[chosen], clean[chosen], 1 / (len(x) * share[chosen])
-
-    def indices(self, position: Tensor, flips: Tensor) -> Tensor:
-        """Places in a flat plane of the patches at `position` (N,), flipped by rows and columns; (N, P, P)."""
-        picture = torch.searchsorted(self.first, position, right=True) - 1
-        cell, columns = position - self.first[picture], self.columns[picture]
-        row, column = cell // columns * self.stride, cell % columns * self.stride
-        along = torch.arange(self.patch, device=self.device).expand(2, len(position), self.patch)
-        along = torch.where(flips, self.patch - 1 - along, along)
-        rows, cols = row[:, None] + along[0], column[:, None] + along[1]
-        return (self.starts[picture, None] + rows * self.widths[picture, None])[:, :, None] + cols[:, None, :]
-
-
-def with_inputs(plane: np.ndarray, task) -> np.ndarray:
-    """A uint8 plane (H, W) and its inputs at all levels, int16 fixed point (1 + levels, H, W); noise is drawn later."""
-    inputs = []
-    if task.name != "denoising":
-        inputs = [degradations.degrade(plane, task=task.name, level=level)[1] for level in task.levels]
-    return np.stack([np.round(image * FIXED_POINT).astype(np.int16) for image in [plane / 255.0, *inputs]])
-
-
-def transposed(plane: np.ndarray, stack: np.ndarray, task) -> np.ndarray:
-    """The stack of the transposed plane. JPEG's table is not symmetric: it compresses that picture differently."""
-    if task.name == "jpeg":
-        return with_inputs(np.ascontiguousarray(plane.T), task)
-    return np.ascontiguousarray(stack.transpose(0, 2, 1))
-
-
-def cumulative(sizes: Tensor) -> Tensor:
-    """Where each of the consecutive parts of these sizes begins."""
-    return torch.cumsum(sizes, 0) - sizes
-
-
-def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Of uint8 planes (H, W): those to learn from, and the held-back ones that are large enough to watch the gain on.
-
-    Raises ValueError for a single plane, and when none of the held-back ones is large enough.
-    """
-    held = [p for p in planes[::HELD_BACK_EVERY] if min(p.shape) >= HELD_BACK_SIZE]
-    if len(planes) < 2 or not held:
-        raise ValueError(f"training takes two pictures or more, the first of {HELD_BACK_SIZE} pixels at least")
-    return [p for number, p in enumerate(planes) if number % HELD_BACK_EVERY], held
-
-
-class HeldBack:
-    """Central crops of held-back pictures (uint8, `size` pixels or more) at every level: what a network gains there.
-
-    `size` must be a multiple of every scale and of JPEG's blocks.
-    """
-
-    def __init__(self, planes: Sequence[np.ndarray], *, task: str, device="cpu", size: int = HELD_BACK_SIZE):
-        self.pairs = []
-        for number, plane in enumerate(planes):
-            top, left = ((edge - size) // 2 for edge in plane.shape)
-            crop = plane[top : top + size, left : left + size]
-            for level in degradations.task(task).levels:
-                pair = degradations.degrade(crop, task=task, level=level, key=f"held back {number}")
-                self.pairs.append(pair)
-        inputs = np.stack([degraded for _, degraded in self.pairs]).astype(np.float32)
-        self.inputs = torch.from_numpy(inputs).unsqueeze(1).to(device)
-
-    @cudnn(allow_tf32=False)
-    @torch.no_grad()
-    def gain(self, model: nn.Module) -> float:
-        """Mean over pictures and levels of PSNR(y) - PSNR(x), in float32, with the network's running statistics."""
-        was_training = model.training
-        model.eval()
-        outputs = torch.cat([model(x).float() for x in self.inputs.split(4)]).squeeze(1).cpu().numpy()
-        model.train(was_training)
-        gains = [
-            metrics.psnr(reference, y) - metrics.psnr(reference, x)
-            for (reference, x), y in zip(self.pairs, outputs.astype(np.float64), strict=True)
-        ]
-        return float(np.mean(gains))
 
 
 def supervised_loss(model: nn.Module, x: Tensor, clean: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -5,12 +5,14 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from test_training import pictures, run
+from test_patches import pictures
+from test_training import run
 
 from memnet import checkpoints, restoration, training
 from memnet.inference import inference_form
 from memnet.model import Config, build
-from memnet.training import HeldBack, Patches, Plan, Trainer
+from memnet.patches import HeldBack, Patches
+from memnet.training import Plan, Trainer
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),

@@ -15,7 +15,7 @@ from memnet.reproduction import ITEMS
 
 ROOMS = (  # from the roof to the ground: a room imports only what is after it
     *("cli", "report", "reproduction", "plots", "tables", "campaign", "experiments"),
-    *("exercises", "analysis", "slips", "evaluation", "training", "restoration"),
+    *("exercises", "analysis", "slips", "evaluation", "training", "patches", "restoration"),
     *(
         "inference",
         "parallel",

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from memnet import parallel
 sys.path.insert(0, "tests")
-from test_training import HeldBack, pictures, run, trainer_for
+from test_patches import pictures
+from test_training import HeldBack, run, trainer_for
 from memnet.training import best_weights
 from memnet import checkpoints
 

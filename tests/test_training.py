@@ -1,31 +1,20 @@
-"""Patches, schedules and the loop, on tiny networks and made pictures."""
+"""Schedules and the loop, on tiny networks and made pictures."""
 
 import csv
 import itertools
 import math
 from copy import deepcopy
 
-import numpy as np
 import pytest
 import torch
+from test_patches import pictures
 
-from memnet import checkpoints, degradations, training
+from memnet import checkpoints, training
 from memnet.model import Config, build
-from memnet.training import FIXED_POINT, HeldBack, Patches, Plan, Trainer
+from memnet.patches import HeldBack, Patches
+from memnet.training import Plan, Trainer
 
 TINY = Config(2, 2, channels=4)
-TASKS = ("denoising", "super-resolution", "jpeg")
-
-
-def pictures(count=3, size=96, seed=0):
-    """Smooth made pictures: sums of random waves, uint8."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:size, : size + 5] / size
-    planes = []
-    for _ in range(count):
-        waves = sum(np.sin(2 * np.pi * (a * rows + b * columns + c)) for a, b, c in rng.uniform(-6, 6, (4, 3)))
-        planes.append(np.round(127.5 + 25 * waves).astype(np.uint8))
-    return planes
 
 
 def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="short", settle=0.25, by_error=True):
@@ -33,81 +22,6 @@ def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="
     planes = pictures() if planes is None else planes
     plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle, by_error=by_error)
     return Trainer(build(TINY), Patches(planes, task=task, patch=12), plan)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
-    planes = pictures(2, size=24)
-    patches = Patches(planes, task=task, patch=20)
-    multiple = training.PADDED_TO[task]
-    cropped = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
-    every = set()
-    for plane in cropped:
-        for turned in (plane, plane.T):
-            for flipped in (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1]):
-                windows = np.lib.stride_tricks.sliding_window_view(flipped, (20, 20)).reshape(-1, 400)
-                every |= {w.tobytes() for w in windows}
-    _, clean = patches.draw(64, torch.Generator().manual_seed(0))
-    drawn = np.round(clean.numpy() * 255).astype(np.uint8).reshape(64, -1)
-    assert {d.tobytes() for d in drawn} <= every
-
-
-@pytest.mark.parametrize("task", ["super-resolution", "jpeg"])
-def test_inputs_are_what_the_protocol_gives_for_the_oriented_picture(task):
-    plane = pictures(1, size=24)[0][:, :24]
-    patches = Patches([plane], task=task, patch=24)
-    levels = degradations.task(task).levels
-    expected = []
-    for turned in (plane, np.ascontiguousarray(plane.T)):
-        for level in levels:
-            reference, degraded = degradations.degrade(turned, task=task, level=level)
-            for axes in ((), (0,), (1,), (0, 1)):
-                expected.append(np.stack([np.flip(degraded, axes), np.flip(reference, axes)]))
-    x, clean = patches.draw(32, torch.Generator().manual_seed(0))
-    for pair in torch.cat([x, clean], dim=1).numpy():
-        assert min(np.abs(pair - e).max() for e in expected) <= 0.51 / FIXED_POINT
-
-
-def test_noise_has_the_tasks_levels_and_is_drawn_anew():
-    patches = Patches(pictures(), task="denoising", patch=48)
-    generator = torch.Generator().manual_seed(0)
-    x, clean = patches.draw(60, generator)
-    sigmas = (x - clean).std(dim=(1, 2, 3)) * 255
-    nearest = torch.tensor([30.0, 50.0, 70.0])
-    assert (sigmas[:, None] / nearest - 1).abs().min(dim=1).values.max() < 0.08
-    again, _ = patches.draw(60, generator)
-    assert not torch.equal(x, again)
-
-
-def smooth_and_rough():
-    """A picture that is smooth on its left half and rough on its right, uint8."""
-    plane = np.tile(np.linspace(60, 180, 192), (96, 1))
-    plane[:, 96:] += np.random.default_rng(0).normal(0, 30, (96, 96))
-    return np.clip(np.round(plane), 0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_patches_drawn_by_their_error_have_the_same_weighted_mean_and_vary_less(task):
-    patches = Patches([smooth_and_rough()], task=task, patch=12)
-    generator = torch.Generator().manual_seed(0)
-    x, clean = patches.draw(20000, generator)
-    parts = [patches.draw_by_error(8, generator) for _ in range(2500)]
-    chosen_x, chosen, weights = (torch.cat(part) for part in zip(*parts, strict=True))
-
-    def error(x, clean):  # as a network would have it that smooths a little
-        return (torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - clean).square().mean((1, 2, 3))
-
-    evenly, by_error = error(x, clean), error(chosen_x, chosen) * weights
-    spread = float(evenly.std() + by_error.std()) / 20000**0.5
-    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * spread)
-    assert by_error.std() < 0.8 * evenly.std()
-    assert float(weights.mean()) == pytest.approx(1, abs=0.03)
-    assert weights.max() <= 1 / training.EVEN_SHARE
-    rough = [float((part.std(dim=(2, 3)) > 0.05).float().mean()) for part in (clean, chosen)]
-    assert rough[0] < 0.6
-    assert rough[1] > rough[0] + 0.1
-    if task == "denoising":
-        assert 25 < float((chosen_x - chosen).std()) * 255 < 75
 
 
 def test_patches_are_drawn_by_their_error_once_the_norms_have_settled(monkeypatch):
@@ -122,19 +36,6 @@ def test_patches_are_drawn_by_their_error_once_the_norms_have_settled(monkeypatc
         assert kinds == expected
     assert training.RECIPES["short"].by_error
     assert not training.RECIPES["paper"].by_error  # as printed
-
-
-def test_positions_lie_on_the_stride_grid():
-    plane = np.arange(64 * 64).reshape(64, 64) % 251
-    patches = Patches([plane.astype(np.uint8)], task="denoising", patch=22, stride=21)
-    assert patches.positions == 2 * 9
-    clean = patches.draw(3000, torch.Generator().manual_seed(0))[1]
-    assert len({c.numpy().tobytes() for c in clean}) == 9 * 8
-
-
-def test_pictures_too_small_for_a_patch_are_refused():
-    with pytest.raises(ValueError, match="31x31"):
-        Patches([np.zeros((20, 40), np.uint8)], task="jpeg", patch=31)
 
 
 def test_schedule_warms_up_and_ends_at_zero():
@@ -335,16 +236,6 @@ def test_a_settled_step_is_that_of_the_network_in_evaluation():
     with torch.no_grad():
         expected = training.supervised_loss(deepcopy(trainer.model).eval(), x, clean)
         torch.testing.assert_close(training.supervised_loss(trainer.model, x, clean), expected)
-
-
-def test_held_back_pictures_are_not_learned_from():
-    planes = pictures(40, size=80)
-    learn, held = training.split(planes)
-    assert len(held) == 2
-    assert len(learn) == 38
-    assert not {p.tobytes() for p in learn} & {p.tobytes() for p in held}
-    with pytest.raises(ValueError, match="two pictures or more"):
-        training.split(planes[:1])
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
