@@ -26,19 +26,26 @@ KEY = ("weights", "images", "protocol", "seed")
 
 
 def evaluate_picture(
-    model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0, tile: int | str | None = None
+    model: nn.Module,
+    picture: Picture,
+    *,
+    task: str,
+    level: int,
+    seed: int = 0,
+    tile: int | str | None = None,
+    ensemble: bool = False,
 ) -> dict:
     """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds.
 
-    In tiles (`tile` as in `restoration.restore_plane`) there are no intermediate predictions.
+    In tiles and as an ensemble (as in `restoration.restore_plane`) there are no intermediate predictions.
     """
     reference, degraded = degradations.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
     begin = time.perf_counter()
     # Paper: tiles of 120 to 150 pixels, with their seams. Whole pictures have none.
-    if tile is None:
+    if tile is None and not ensemble:
         y, y_m = restoration.predict(model, degraded)
     else:
-        y, y_m = restoration.restore_plane(model, degraded, tile=tile), []
+        y, y_m = restoration.restore_plane(model, degraded, tile=tile, ensemble=ensemble), []
     seconds = time.perf_counter() - begin
     psnr, ssim = degradations.score(reference, y, task=task, level=level)
     input_psnr, input_ssim = degradations.score(reference, degraded, task=task, level=level)
@@ -69,16 +76,17 @@ def evaluate(
     level: int,
     seed: int = 0,
     tile: int | str | None = None,
+    ensemble: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
 
-    PSNR in dB, float32 network, protocol of `degradations.score`; noise is seeded by (seed, picture's name). `tile` is
-    that of `restoration.restore_plane`: whole pictures unless given.
+    PSNR in dB, float32 network, protocol of `degradations.score`; noise is seeded by (seed, picture's name). `tile`
+    and `ensemble` are those of `restoration.restore_plane`: whole pictures, once, unless given.
     """
     head = {"run": run, "task": task, "dataset": dataset, "level": level}
     shown = watched(pictures, f"{run} on {dataset} at {level}", progress=progress)
-    how, model = {"task": task, "level": level, "seed": seed, "tile": tile}, inference_form(model)
+    how, model = {"task": task, "level": level, "seed": seed, "tile": tile, "ensemble": ensemble}, inference_form(model)
     return pd.DataFrame([head | evaluate_picture(model, picture, **how) for picture in shown])
 
 
@@ -210,6 +218,7 @@ def folder_rows(
     task: str,
     level: int,
     tile: int | str | None = None,
+    ensemble: bool = False,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, list[str]]:
     """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone.
@@ -217,7 +226,8 @@ def folder_rows(
     And one sentence for each picture that cannot be read or is too small, which has no row; ValueError when none has.
     """
     pictures = datasets.folder(path, plane=images.gray if task == "denoising" else images.luma)
-    how = {"run": run, "task": task, "dataset": Path(path).resolve().name, "level": level, "tile": tile}
+    how = {"run": run, "task": task, "dataset": Path(path).resolve().name, "level": level}
+    how |= {"tile": tile, "ensemble": ensemble}
     model, tables, wrong = inference_form(model), [], []
     for number in watched(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
         try:

@@ -83,8 +83,8 @@ ITEMS = {
         Item(
             "beyond",
             "13_beyond.ipynb",
-            "levels never trained on; small tiles",
-            ("levels_sigma", "levels_scale", "levels_quality", "levels", "tiles"),
+            "levels never trained on; tiles, turns",
+            ("levels_sigma", "levels_scale", "levels_quality", "levels", "ways"),
         ),
         Item("exercises", "14_exercises.ipynb", "nine exercises, checked", ("exercises",)),
     )

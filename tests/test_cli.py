@@ -8,11 +8,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from memnet import analysis, checkpoints, cli, images, restoration, training
+from memnet import analysis, checkpoints, cli, evaluation, images, restoration, training
 from memnet.model import PRESETS, Config, build
 
 
@@ -201,6 +202,23 @@ def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture):
     made = {path.read_bytes() for path in tmp_path.glob("*/a-deblocked.png")}
     assert len(made) == 1
     refused(memnet("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path, "--tile", "0"), "a tile is")
+
+
+def test_an_ensemble_can_be_asked_for(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    for words in ((), ("--ensemble",)):
+        asked = ("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path / f"{len(words)}", *words)
+        assert memnet(*asked).exit_code == 0
+        asked = ("evaluate", "jpeg-M6R6", "--dataset", "embedded", "--level", 10, "--limit", 1, *words)
+        assert memnet(*asked, "--csv", tmp_path / f"{len(words)}.csv").exit_code == 0
+    made = [images.read_picture(tmp_path / f"{number}" / "a-deblocked.png") for number in range(2)]
+    assert not np.array_equal(*made)
+    once, ensemble = (pd.read_csv(tmp_path / f"{number}.csv") for number in range(2))
+    assert once.input_psnr.equals(ensemble.input_psnr)
+    assert not once.psnr.equals(ensemble.psnr)
+    stored = evaluation.read_rows(*(tmp_path / "results").rglob("*.csv"))[1]
+    np.testing.assert_allclose(stored.psnr, once.psnr, atol=1e-6)
+    assert memnet("evaluate", "jpeg-M6R6", "--images", tmp_path, "--level", 10, "--ensemble").exit_code == 0
 
 
 def test_results_are_not_replaced_unless_asked(tiny_runs, tmp_path, colour_picture):

@@ -53,6 +53,25 @@ def test_tiles_give_what_the_whole_picture_gives(model, tile):
     assert shares == sorted(shares)
 
 
+@pytest.mark.parametrize("tile", [None, 16])
+def test_an_ensemble_is_the_mean_over_eight_orientations(model, tile):
+    plane, shares = np.random.default_rng(0).random((23, 31)), []
+    both = (lambda image: image, np.transpose)
+    flips = ((), (0,), (1,), (0, 1))
+    every = [
+        turn(np.flip(restoration.restore_plane(model, np.flip(turn(plane), axes)), axes))
+        for turn in both
+        for axes in flips
+    ]
+    ensemble = restoration.restore_plane(model, plane, tile=tile, ensemble=True, progress=shares.append)
+    np.testing.assert_allclose(ensemble, np.mean(every, axis=0), atol=1e-6)
+    assert np.abs(ensemble - every[0]).max() > 1e-4
+    turned = restoration.restore_plane(model, np.rot90(plane), ensemble=True)
+    np.testing.assert_allclose(turned, np.rot90(ensemble), atol=1e-6)
+    assert shares[-1] == pytest.approx(1)
+    assert shares == sorted(shares)
+
+
 def test_the_reach_is_what_the_tiles_need():
     model = build(TINY).eval()
     with torch.no_grad():
