@@ -16,7 +16,8 @@ import torch
 from memnet import parallel
 sys.path.insert(0, "tests")
 from test_patches import pictures
-from test_training import HeldBack, run, trainer_for
+from test_training import run, trainer_for
+from memnet.patches import HeldBack
 from memnet.training import best_weights
 from memnet import checkpoints
 
