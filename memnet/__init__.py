@@ -37,10 +37,10 @@ def restore(
     """A restored copy of `image` (H, W) or (H, W, 3), uint8 or float in [0, 1], of the same kind and range.
 
     `task` is denoising, super-resolution (then `scale` is 2, 3 or 4 and the result that many times larger) or jpeg;
-    noise level and JPEG quality need not be known: one model serves them all. `run` names a trained network other than
-    the task's own. `precision` bfloat16 is faster where the processor multiplies in it, and changes gray levels by 0.1
-    on average. An `ensemble` is the mean over eight orientations: better, in eight times the time. Raises ValueError on
-    anything else.
+    noise level and JPEG quality need not be known: one model serves them all. `run` names another trained network, such
+    as jpeg-M6R6 for qualities 10 and 20. `precision` bfloat16 is faster where the processor multiplies in it, and
+    changes gray levels by 0.1 on average. An `ensemble` is the mean over eight orientations: better, in eight times
+    the time. Raises ValueError on anything else.
     """
     from memnet import experiments, restoration
 

@@ -66,7 +66,7 @@ def restore(
         typer.Option(help="Folder for the results, perhaps that of the pictures; made if missing.", readable=False),
     ],
     level: Level = None,
-    run: Annotated[str | None, typer.Option(help="Another trained network than the task's own.")] = None,
+    run: Annotated[str | None, typer.Option(help="Another trained network, such as jpeg-M6R6: the paper's.")] = None,
     tile: Annotated[
         str | None,
         typer.Option(help="Restore in tiles of this edge, or 'paper'; what the free memory allows if left out."),

@@ -31,6 +31,8 @@ class Experiment:
     training_set: str
     shown_in: str
     rate: float | None = None  # peak of the learning rate in recipe short, where the network does not bear its own
+    levels: tuple[int, ...] | None = None  # to learn from, if not the task's
+    parent: str | None = None  # the run whose weights it begins from, if not from new ones
 
 
 def memnet_of(preset: str, *variants: str) -> Config:
@@ -63,9 +65,29 @@ EXPERIMENTS = {
         Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
         Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
         Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
+        # Paper: three sigmas, two qualities. Ours for pictures whose damage nobody knows.
+        Experiment(
+            "denoising-M6R6-any",
+            "denoising",
+            memnet_of("M6R6"),
+            "BSD300",
+            "pictures of your own",
+            levels=tuple(range(5, 80, 5)),
+            parent="denoising-M6R6",
+        ),
+        Experiment(
+            "jpeg-M6R6-any",
+            "jpeg",
+            memnet_of("M6R6"),
+            "BSD300-luma",
+            "pictures of your own",
+            levels=(5, *range(10, 100, 10)),
+            parent="jpeg-M6R6",
+        ),
     )
 }
 DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6", "jpeg": "jpeg-M6R6"}
+RUNS_FOR_ANY_LEVEL = {"denoising": "denoising-M6R6-any", SR: "sr-M6R6", "jpeg": "jpeg-M6R6-any"}
 
 EXAMPLES = {  # (data set, picture, level) of the qualitative figures: the paper's, and ours of the embedded set
     "denoising": {
@@ -114,10 +136,10 @@ def load(run: str) -> nn.Module:
 
 
 def run_for(task: str, run: str | None) -> str:
-    """The run to restore with: the one that is named, if it is of that task, or the task's own; else ValueError."""
+    """The run to restore with: the one that is named, if it is of that task, or that for any level; else ValueError."""
     degradations.task(task)
     if run is None:
-        return DEFAULT_RUNS[task]
+        return RUNS_FOR_ANY_LEVEL[task]
     if experiment(run).task != task:
         raise ValueError(f"{run} is a network for {experiment(run).task}, not for {task}")
     return run
@@ -208,13 +230,14 @@ def collect(
 def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each of `runs` (by default all): what it is for, and what is behind its weights.
 
-    That is the steps, patches and hours of all its cycles, the machine, and the gain on held-back training pictures.
+    That is the steps, patches and hours of all its cycles (not its parent's), the machine, and the gain on held-back
+    training pictures.
     """
     table = []
     for run in map(experiment, runs or EXPERIMENTS):
         row = {"run": run.name, "task": run.task, "training set": run.training_set, "for": run.shown_in}
         if trained(run.name):
-            cycles = load(run.name).history["cycles"]
+            cycles = own_cycles(load(run.name).history)
             row["steps"] = sum(cycle["steps"] for cycle in cycles)
             row["patches"] = sum(cycle["steps"] * cycle["batch"] for cycle in cycles)
             row["hours"] = round(sum(cycle["seconds"] for cycle in cycles) / 3600, 2)
@@ -224,6 +247,11 @@ def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
             row["steps"] = "not trained"
         table.append(row)
     return pd.DataFrame(table).astype(object).fillna("")
+
+
+def own_cycles(history: dict) -> list[dict]:
+    """The cycles of training in the history of a run's weights that are not its parent's."""
+    return [cycle for cycle in history["cycles"] if cycle.get("run", history["run"]) == history["run"]]
 
 
 def train(
@@ -290,7 +318,8 @@ def train(
             how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
             plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
         stride = training.RECIPES[plan.recipe].stride
-        patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, device=device)
+        drawn = {"task": what.task, "levels": what.levels, "device": device}
+        patches = Patches(learn, patch=plan.patch, stride=stride, **drawn)
         fast = {"compiled": compiled, "recorded": recorded}
         if meta is None and steps is None:
             plan = planned(model, patches, plan, 30.0 if minutes is None else minutes, began=began, fast=fast)
@@ -299,7 +328,7 @@ def train(
         trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
         if meta:
             trainer.load_state(tensors, meta)
-        held_back = HeldBack(held, task=what.task, device=device)
+        held_back = HeldBack(held, **drawn)
         minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
         training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
         return finish(what, trainer, held_back, files["weights"])
@@ -317,7 +346,7 @@ def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool
 
 
 def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> tuple[nn.Module, list[dict]]:
-    """The network to begin a cycle from, new or with finished weights, and the cycles it has behind it."""
+    """The network to begin a cycle from and the cycles it has behind it: finished weights, its parent's or none."""
     if recipe not in training.RECIPES:
         raise ValueError(f"unknown recipe {recipe!r}: choose one of {', '.join(training.RECIPES)}")
     if weights:
@@ -325,6 +354,9 @@ def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> 
         if history["run"] != what.name:
             raise ValueError(f"{weights} belongs to the run {history['run']}, not to {what.name}")
         return model, history["cycles"]
+    if what.parent:
+        model, history = checkpoints.load(weights_path(what.parent))
+        return model, [{"run": what.parent, **cycle} for cycle in history["cycles"]]
     torch.manual_seed(seed)
     model = build(what.config)
     # Paper: He's initialisation here too. With zeros the first output is the input picture: 1.5 dB after 600 steps.
@@ -375,6 +407,7 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: HeldBack, pat
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     history = {"run": what.name, "task": what.task, "training_set": what.training_set}
+    history["levels"] = what.levels or degradations.task(what.task).levels
     history["cycles"] = [*trainer.cycles, cycle]
     if parallel.first():
         checkpoints.save(path, model, history=history)

@@ -26,18 +26,32 @@ class Patches:
 
     Every picture is there upright and transposed; with the flips of each patch these are the 8 orientations of
     section 5.1. Bicubic and JPEG inputs of every level are made once; noise is drawn anew for every patch.
+
+    `levels` are the task's unless given. Of levels that are given the loss of each is weighed by one over the root
+    mean square error of its inputs, as the patches' weights say: otherwise the worst level alone would be learnt.
     """
 
-    def __init__(self, planes: Sequence[np.ndarray], *, task: str, patch: int, stride: int = 1, device="cpu"):
+    def __init__(
+        self,
+        planes: Sequence[np.ndarray],
+        *,
+        task: str,
+        patch: int,
+        stride: int = 1,
+        levels: Sequence[int] | None = None,
+        device="cpu",
+    ):
         self.task, self.patch, self.device = degradations.task(task), patch, torch.device(device)
-        self.sigmas = torch.tensor(self.task.levels, device=self.device).float() / 255  # if it is denoising
+        self.levels = tuple(levels or self.task.levels)
+        self.sigmas = torch.tensor(self.levels, device=self.device).float() / 255  # if it is denoising
         multiple = PADDED_TO[task]
         planes = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
         planes = [p for p in planes if min(p.shape) >= patch]
         if not planes:
             raise ValueError(f"no training picture holds a patch of {patch}x{patch} pixels")
-        upright = [with_inputs(p, self.task) for p in planes]
-        stacks = upright + [transposed(p, stack, self.task) for p, stack in zip(planes, upright, strict=True)]
+        upright = [with_inputs(p, self.task.name, self.levels) for p in planes]
+        pairs = zip(planes, upright, strict=True)
+        stacks = upright + [transposed(p, stack, self.task.name, self.levels) for p, stack in pairs]
         self.pixels = torch.cat([torch.from_numpy(s.reshape(len(s), -1)) for s in stacks], dim=1).to(self.device)
         shapes = torch.tensor([s.shape[1:] for s in stacks])
         grid = (shapes - patch) // stride + 1
@@ -46,37 +60,49 @@ class Patches:
         self.starts = cumulative(shapes.prod(dim=1)).to(self.device)
         self.first = cumulative(grid.prod(dim=1)).to(self.device)
         self.positions = int(grid.prod(dim=1).sum())
+        # Paper: all levels alike; its levels are near each other.
+        self.importance = self.balance() if levels else torch.ones(len(self.levels), device=self.device)
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` degraded patches and their clean ones, float32 (count, 1, P, P) in [0, 1] but for the noise."""
+    def balance(self) -> Tensor:
+        """What each level's loss is weighed by, mean 1: in proportion to one over the rms error of its inputs."""
+        rms = self.sigmas
+        if self.task.name != "denoising":
+            rms = torch.stack([(inputs - self.pixels[0]).float().square().mean().sqrt() for inputs in self.pixels[1:]])
+        return 1 / rms / (1 / rms).mean()
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """`count` degraded patches, their clean ones, and their weights in the loss.
+
+        Float32 (count, 1, P, P) in [0, 1] but for the noise, and (count,).
+        """
         # Paper: each patch once an epoch. Drawn with replacement here, since no epoch is ever finished.
         position = torch.randint(self.positions, (count,), generator=generator, device=self.device)
-        level = torch.randint(len(self.task.levels), (count,), generator=generator, device=self.device)
+        level = torch.randint(len(self.levels), (count,), generator=generator, device=self.device)
         flips = torch.randint(2, (2, count, 1), generator=generator, device=self.device).bool()
         index = self.indices(position, flips)
         clean = self.pixels[0].take(index).float().unsqueeze(1) / FIXED_POINT
         if self.task.name == "denoising":
             noise = torch.randn(clean.shape, generator=generator, device=self.device)
-            return clean + self.sigmas[level].view(-1, 1, 1, 1) * noise, clean
+            return clean + self.sigmas[level].view(-1, 1, 1, 1) * noise, clean, self.importance[level]
         inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
-        return inputs.float().unsqueeze(1) / FIXED_POINT, clean
+        return inputs.float().unsqueeze(1) / FIXED_POINT, clean, self.importance[level]
 
     def draw_by_error(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """As `draw`, but a patch comes the more often the more wrong its input is; and the patches' weights (count,).
+        """As `draw`, but a patch comes the more often the more wrong its input is, and weighs the less for it.
 
-        A mean over patches that is weighted so is in expectation the plain mean of `draw`'s patches, but varies less:
-        a smooth patch has little to teach. A share of `EVEN_SHARE` is drawn evenly.
+        A mean over patches that is weighted so is in expectation that of `draw`'s patches, but varies less: a smooth
+        patch has little to teach. A share of `EVEN_SHARE` is drawn evenly.
         """
-        # Paper: every patch once an epoch. The root of the error is about the size of a patch's gradient.
-        x, clean = self.draw(CANDIDATES * count, generator)
-        guess = x
-        if self.task.name == "denoising":  # noise is everywhere alike: what a plain mean of neighbours leaves
-            guess = functional.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
-        wrong = (guess - clean).square().mean(dim=(1, 2, 3)).sqrt() + 1e-6
+        # Paper: every patch once an epoch. The root of the error is about the size of a patch's gradient; noise is
+        # everywhere alike, so there it is the error that a plain mean of neighbours leaves.
+        x, clean, importance = self.draw(CANDIDATES * count, generator)
+        blurred = functional.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
+        errors = [(guess - clean).square().mean(dim=(1, 2, 3)).sqrt() for guess in (x, blurred)]
+        wrong = importance * torch.minimum(*errors) + 1e-6
         share = EVEN_SHARE / len(x) + (1 - EVEN_SHARE) * wrong / wrong.sum()
         chance = torch.rand(count, generator=generator, device=self.device)
         chosen = torch.searchsorted(share.cumsum(0), chance).clamp(max=len(x) - 1)
-        return x[chosen], clean[chosen], 1 / (len(x) * share[chosen])
+        return x[chosen], clean[chosen], importance[chosen] / (len(x) * share[chosen])
 
     def indices(self, position: Tensor, flips: Tensor) -> Tensor:
         """Places in a flat plane of the patches at `position` (N,), flipped by rows and columns; (N, P, P)."""
@@ -89,18 +115,18 @@ class Patches:
         return (self.starts[picture, None] + rows * self.widths[picture, None])[:, :, None] + cols[:, None, :]
 
 
-def with_inputs(plane: np.ndarray, task) -> np.ndarray:
+def with_inputs(plane: np.ndarray, task: str, levels: Sequence[int]) -> np.ndarray:
     """A uint8 plane (H, W) and its inputs at all levels, int16 fixed point (1 + levels, H, W); noise is drawn later."""
     inputs = []
-    if task.name != "denoising":
-        inputs = [degradations.degrade(plane, task=task.name, level=level)[1] for level in task.levels]
+    if task != "denoising":
+        inputs = [degradations.degrade(plane, task=task, level=level)[1] for level in levels]
     return np.stack([np.round(image * FIXED_POINT).astype(np.int16) for image in [plane / 255.0, *inputs]])
 
 
-def transposed(plane: np.ndarray, stack: np.ndarray, task) -> np.ndarray:
+def transposed(plane: np.ndarray, stack: np.ndarray, task: str, levels: Sequence[int]) -> np.ndarray:
     """The stack of the transposed plane. JPEG's table is not symmetric: it compresses that picture differently."""
-    if task.name == "jpeg":
-        return with_inputs(np.ascontiguousarray(plane.T), task)
+    if task == "jpeg":
+        return with_inputs(np.ascontiguousarray(plane.T), task, levels)
     return np.ascontiguousarray(stack.transpose(0, 2, 1))
 
 
@@ -123,15 +149,23 @@ def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarr
 class HeldBack:
     """Central crops of held-back pictures (uint8, `size` pixels or more) at every level: what a network gains there.
 
-    `size` must be a multiple of every scale and of JPEG's blocks.
+    `size` must be a multiple of every scale and of JPEG's blocks; `levels` are the task's unless given.
     """
 
-    def __init__(self, planes: Sequence[np.ndarray], *, task: str, device="cpu", size: int = HELD_BACK_SIZE):
+    def __init__(
+        self,
+        planes: Sequence[np.ndarray],
+        *,
+        task: str,
+        levels: Sequence[int] | None = None,
+        device="cpu",
+        size: int = HELD_BACK_SIZE,
+    ):
         self.pairs = []
         for number, plane in enumerate(planes):
             top, left = ((edge - size) // 2 for edge in plane.shape)
             crop = plane[top : top + size, left : left + size]
-            for level in degradations.task(task).levels:
+            for level in levels or degradations.task(task).levels:
                 pair = degradations.degrade(crop, task=task, level=level, key=f"held back {number}")
                 self.pairs.append(pair)
         inputs = np.stack([degraded for _, degraded in self.pairs]).astype(np.float32)

@@ -233,7 +233,9 @@ def weights_readme() -> str:
 def cycles_of(run: str) -> list[dict]:
     """One row for each cycle of training behind a run's weights."""
     rows = []
-    for number, cycle in enumerate(experiments.load(run).history["cycles"], start=1):
+    history = experiments.load(run).history
+    own = experiments.own_cycles(history)
+    for number, cycle in enumerate(own, start=1 + len(history["cycles"]) - len(own)):
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
         facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
         facts |= {"rate": cycle.get("peak") or RECIPES[cycle["recipe"]].rate, "settled": cycle.get("settle", 0.0)}

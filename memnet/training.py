@@ -273,8 +273,7 @@ class Trainer:
         """The next patches, degraded and clean (N, 1, P, P), and their weights in the loss (N,)."""
         if self.plan.by_error and self.settled:  # before, the statistics of the batch must be those of all patches
             return self.patches.draw_by_error(self.plan.batch, self.generator)
-        x, clean = self.patches.draw(self.plan.batch, self.generator)
-        return x, clean, torch.ones(len(x), device=x.device)
+        return self.patches.draw(self.plan.batch, self.generator)
 
     @cudnn(benchmark=True, allow_tf32=False)
     def update(self, x: Tensor, clean: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

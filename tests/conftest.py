@@ -22,11 +22,11 @@ def benchmark_set():
 
 @pytest.fixture
 def tiny_runs(tmp_path, monkeypatch):
-    """A folder with tiny untrained networks as the weights of the three main runs; rows go to another folder."""
+    """A folder with tiny untrained networks as the main runs' weights and those for any level; rows go elsewhere."""
     monkeypatch.setattr(experiments, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(evaluation, "RESULTS", tmp_path / "results")
     cycle = {"recipe": "short", "steps": 1, "batch": 1, "patch": 8, "seconds": 1.0, "held_back_gain": 0.0}
-    for run in experiments.DEFAULT_RUNS.values():
+    for run in {*experiments.DEFAULT_RUNS.values(), *experiments.RUNS_FOR_ANY_LEVEL.values()}:
         torch.manual_seed(0)
         history = {"run": run, "cycles": [cycle | {"hardware": "none"}]}
         checkpoints.save(experiments.weights_path(run), build(Config(2, 2, channels=4)), history=history)

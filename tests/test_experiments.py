@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import checkpoints, datasets, evaluation, experiments, training
+from memnet import checkpoints, datasets, evaluation, experiments, report, training
 from memnet.model import PRESETS, Config
 
 
@@ -110,6 +110,34 @@ def test_a_stopped_schedule_replaces_no_better_weights_before_it_ends(small, cap
     path.write_bytes(b"rubbish")
     train(small, overwrite=True, minutes=0.0)
     assert checkpoints.load(path)[1]["cycles"][-1]["steps"] == 1
+
+
+def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small, monkeypatch):
+    monkeypatch.setattr(experiments, "WEIGHTS", small)
+    what = {"config": Config(1, 1, channels=2), "training_set": "291", "shown_in": "a test"}
+    child = experiments.Experiment("child", "denoising", **what, levels=(5, 75), parent="sr-M6R6")
+    monkeypatch.setitem(experiments.EXPERIMENTS, "child", child)
+    how = {"steps": 10, "batch": 2, "patch": 12, "output": small, "device": "cpu", "progress": False}
+    with pytest.raises(ValueError, match=r"sr-M6R6\.safetensors"):
+        experiments.train("child", **how)
+    parent, _ = checkpoints.load(train(small))
+    model, _ = experiments.start(child, None, recipe="short", seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), parent.parameters(), strict=True))
+    for extend in (False, True):
+        _, history = checkpoints.load(experiments.train("child", **how, extend=extend))
+    assert history["levels"] == [5, 75]
+    assert [cycle.get("run") for cycle in history["cycles"]] == ["sr-M6R6", None, None]
+    assert [cycle["steps"] for cycle in experiments.own_cycles(history)] == [10, 10]
+    assert [line["cycle"] for line in report.cycles_of("child")] == [2, 3]
+    assert experiments.overview(["child"]).steps.item() == 20
+
+
+def test_pictures_of_ones_own_are_restored_by_the_network_for_any_level():
+    assert experiments.run_for("denoising", None) == "denoising-M6R6-any"
+    assert experiments.run_for("jpeg", "jpeg-M6R6") == "jpeg-M6R6"
+    assert experiments.run_for("super-resolution", None) == "sr-M6R6"
+    with pytest.raises(ValueError, match="is a network for super-resolution"):
+        experiments.run_for("jpeg", "sr-M6R6")
 
 
 def test_weights_of_another_run_are_not_extended(small):

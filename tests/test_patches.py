@@ -33,7 +33,7 @@ def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
             for flipped in (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1]):
                 windows = np.lib.stride_tricks.sliding_window_view(flipped, (20, 20)).reshape(-1, 400)
                 every |= {w.tobytes() for w in windows}
-    _, clean = patches.draw(64, torch.Generator().manual_seed(0))
+    _, clean, _ = patches.draw(64, torch.Generator().manual_seed(0))
     drawn = np.round(clean.numpy() * 255).astype(np.uint8).reshape(64, -1)
     assert {d.tobytes() for d in drawn} <= every
 
@@ -49,7 +49,7 @@ def test_inputs_are_what_the_protocol_gives_for_the_oriented_picture(task):
             reference, degraded = degradations.degrade(turned, task=task, level=level)
             for axes in ((), (0,), (1,), (0, 1)):
                 expected.append(np.stack([np.flip(degraded, axes), np.flip(reference, axes)]))
-    x, clean = patches.draw(32, torch.Generator().manual_seed(0))
+    x, clean, _ = patches.draw(32, torch.Generator().manual_seed(0))
     for pair in torch.cat([x, clean], dim=1).numpy():
         assert min(np.abs(pair - e).max() for e in expected) <= 0.51 / FIXED_POINT
 
@@ -57,12 +57,35 @@ def test_inputs_are_what_the_protocol_gives_for_the_oriented_picture(task):
 def test_noise_has_the_tasks_levels_and_is_drawn_anew():
     patches = Patches(pictures(), task="denoising", patch=48)
     generator = torch.Generator().manual_seed(0)
-    x, clean = patches.draw(60, generator)
+    x, clean, _ = patches.draw(60, generator)
     sigmas = (x - clean).std(dim=(1, 2, 3)) * 255
     nearest = torch.tensor([30.0, 50.0, 70.0])
     assert (sigmas[:, None] / nearest - 1).abs().min(dim=1).values.max() < 0.08
-    again, _ = patches.draw(60, generator)
+    again, _, _ = patches.draw(60, generator)
     assert not torch.equal(x, again)
+
+
+@pytest.mark.parametrize(("task", "levels"), [("denoising", (5, 15, 75)), ("jpeg", (5, 40, 90))])
+def test_levels_of_ones_own_are_weighed_by_the_error_of_their_inputs(task, levels):
+    patches = Patches([smooth_and_rough()], task=task, patch=12, levels=levels)
+    generator = torch.Generator().manual_seed(0)
+    x, clean, weights = patches.draw(9000, generator)
+    found = [
+        ((x - clean)[weights == weight].square().mean().sqrt(), weight, (weights == weight).float().mean())
+        for weight in patches.importance
+    ]
+    rms, weight, share = (torch.stack(column) for column in zip(*found, strict=True))
+    assert torch.allclose(share, torch.full((3,), 1 / 3), atol=0.02)
+    assert torch.allclose(rms * weight, (rms * weight).mean().expand(3), rtol=0.05)
+    assert float(weight.mean()) == pytest.approx(1)
+    if task == "denoising":
+        assert torch.allclose(rms * 255, torch.tensor([5.0, 15.0, 75.0]), rtol=0.02)
+    parts = [patches.draw_by_error(8, generator) for _ in range(2500)]
+    chosen_x, chosen, chosen_weights = (torch.cat(part) for part in zip(*parts, strict=True))
+    evenly = (x - clean).square().mean((1, 2, 3)) * weights
+    by_error = (chosen_x - chosen).square().mean((1, 2, 3)) * chosen_weights
+    spread = float(evenly.std() + by_error.std()) / 9000**0.5
+    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * spread)
 
 
 def smooth_and_rough():
@@ -76,7 +99,7 @@ def smooth_and_rough():
 def test_patches_drawn_by_their_error_have_the_same_weighted_mean_and_vary_less(task):
     patches = Patches([smooth_and_rough()], task=task, patch=12)
     generator = torch.Generator().manual_seed(0)
-    x, clean = patches.draw(20000, generator)
+    x, clean, weights = patches.draw(20000, generator)
     parts = [patches.draw_by_error(8, generator) for _ in range(2500)]
     chosen_x, chosen, weights = (torch.cat(part) for part in zip(*parts, strict=True))
 

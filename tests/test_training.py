@@ -231,7 +231,7 @@ def test_settled_norms_keep_their_statistics_and_the_network_still_learns():
 
 def test_a_settled_step_is_that_of_the_network_in_evaluation():
     trainer = trainer_for(settle=1.0)
-    x, clean = trainer.patches.draw(4, torch.Generator().manual_seed(0))
+    x, clean, _ = trainer.patches.draw(4, torch.Generator().manual_seed(0))
     trainer.step()
     with torch.no_grad():
         expected = training.supervised_loss(deepcopy(trainer.model).eval(), x, clean)
