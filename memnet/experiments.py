@@ -34,6 +34,11 @@ class Experiment:
     levels: tuple[int, ...] | None = None  # to learn from, if not the task's
     parent: str | None = None  # the run whose weights it begins from, if not from new ones
 
+    @property
+    def learnt(self) -> tuple[int, ...]:
+        """The levels that it learns from: its own, or its task's."""
+        return self.levels or degradations.task(self.task).levels
+
 
 def memnet_of(preset: str, *variants: str) -> Config:
     """A preset with the ablations applied."""
@@ -407,7 +412,7 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: HeldBack, pat
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     history = {"run": what.name, "task": what.task, "training_set": what.training_set}
-    history["levels"] = what.levels or degradations.task(what.task).levels
+    history["levels"] = what.learnt
     history["cycles"] = [*trainer.cycles, cycle]
     if parallel.first():
         checkpoints.save(path, model, history=history)

@@ -539,8 +539,8 @@ def qualitative(
 LEVEL_UNITS = {"sigma": "sigma (grey levels of 255)", "scale": "scale factor", "quality": "JPEG quality"}
 
 
-def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name: str, title: str = "") -> Drawing:
-    """PSNR against level, one line a run and set, the input's dashed below; vertical lines mark levels trained on.
+def level_curves(summary: pd.DataFrame, *, paper: tuple[int, ...], level_name: str, title: str = "") -> Drawing:
+    """PSNR against level, one line a run and set, the input's dashed below; vertical lines mark the paper's levels.
 
     `summary` are rows of `evaluation.summary`.
     """
@@ -548,7 +548,7 @@ def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name:
         figure = drawing(6.0, 3.8)
         axes = figure.subplots()
         axes.set_xticks(sorted(set(summary.level)))
-        for level in trained:
+        for level in paper:
             axes.axvline(level, color=GREY, lw=0.8, ls=":")
         for number, ((run, dataset), group) in enumerate(summary.groupby(["run", "dataset"], sort=False)):
             line, colour = group.sort_values("level"), COLOURS[number % len(COLOURS)]
@@ -563,7 +563,7 @@ def level_curves(summary: pd.DataFrame, *, trained: tuple[int, ...], level_name:
         for dataset, group in summary.sort_values("level").groupby("dataset", sort=False):
             line = group.drop_duplicates("level")
             axes.plot(line.level, line.input_psnr, color=GREY, lw=1, ls="--", label=f"input, {dataset}")
-        axes.plot([], [], color=GREY, lw=0.8, ls=":", label="trained on")
+        axes.plot([], [], color=GREY, lw=0.8, ls=":", label="the paper's levels")
         axes.set(xlabel=LEVEL_UNITS.get(level_name, level_name), ylabel="PSNR (dB)", title=title)
         axes.legend(frameon=True, framealpha=1, edgecolor="white")
         return figure

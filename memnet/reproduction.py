@@ -83,7 +83,7 @@ ITEMS = {
         Item(
             "beyond",
             "13_beyond.ipynb",
-            "levels never trained on; tiles, turns",
+            "any level; tiles, turns",
             ("levels_sigma", "levels_scale", "levels_quality", "levels", "ways"),
         ),
         Item("exercises", "14_exercises.ipynb", "nine exercises, checked", ("exercises",)),

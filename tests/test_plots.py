@@ -66,7 +66,7 @@ def draw_qualitative():
 
 def draw_levels():
     summary = pd.DataFrame({"run": "a", "dataset": "S14", "level": [10, 30, 50], "psnr": [33, 29, 27]})
-    return plots.level_curves(summary.assign(input_psnr=[28, 18, 14], pictures=2), trained=(30, 50), level_name="sigma")
+    return plots.level_curves(summary.assign(input_psnr=[28, 18, 14], pictures=2), paper=(30, 50), level_name="sigma")
 
 
 def draw_spread():
