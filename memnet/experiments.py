@@ -17,7 +17,7 @@ from torch import nn
 from memnet import checkpoints, datasets, degradations, evaluation, parallel, training
 from memnet.inference import PRECISIONS, inference_form
 from memnet.model import PRESETS, Config, StackConfig, build, variant
-from memnet.patches import HeldBack, Patches, split
+from memnet.patches import HeldBack, Patches, some_of, split
 from memnet.paths import ROOT, WEIGHTS
 
 
@@ -38,6 +38,11 @@ class Experiment:
     def learnt(self) -> tuple[int, ...]:
         """The levels that it learns from: its own, or its task's."""
         return self.levels or degradations.task(self.task).levels
+
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """The levels of held-back pictures that are looked at: three, spread over those that it learns from, or all."""
+        return self.learnt[:: max(1, (len(self.learnt) - 1) // 2)]
 
 
 def memnet_of(preset: str, *variants: str) -> Config:
@@ -323,8 +328,7 @@ def train(
             how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
             plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
         stride = training.RECIPES[plan.recipe].stride
-        drawn = {"task": what.task, "levels": what.levels, "device": device}
-        patches = Patches(learn, patch=plan.patch, stride=stride, **drawn)
+        patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
         fast = {"compiled": compiled, "recorded": recorded}
         if meta is None and steps is None:
             plan = planned(model, patches, plan, 30.0 if minutes is None else minutes, began=began, fast=fast)
@@ -333,10 +337,12 @@ def train(
         trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
         if meta:
             trainer.load_state(tensors, meta)
-        held_back = HeldBack(held, **drawn)
+        looked_at = {"task": what.task, "levels": what.watched, "device": device}
+        held_back = HeldBack(held, **looked_at)
         minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
         training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
-        return finish(what, trainer, held_back, files["weights"])
+        crops = HeldBack(some_of(learn), **looked_at)
+        return finish(what, trainer, held_back, crops, files["weights"])
 
 
 def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool, overwrite: bool) -> None:
@@ -385,12 +391,12 @@ def planned(
     return replace(plan, steps=parallel.agreed(int(0.9 * left / seconds)))
 
 
-def finish(what: Experiment, trainer: training.Trainer, held_back: HeldBack, path: Path) -> Path:
+def finish(what: Experiment, trainer: training.Trainer, held_back: HeldBack, crops: HeldBack, path: Path) -> Path:
     """Choose the best weights of a cycle and write them with the run's whole history.
 
     Those of a cycle that was stopped before its end replace none that gain more: they will do so when it has ended.
     """
-    choice, model, gains = training.best_weights(trainer, held_back)
+    choice, model, gains = training.best_weights(trainer, held_back, crops)
     steps, seconds, plan = trainer.step_number, trainer.seconds, trainer.plan
     if steps < plan.steps and (kept := held_back_gain(path)) > gains[choice]:
         words = f"{what.name} stopped at step {steps} of {plan.steps} with {gains[choice]:+.2f} dB"

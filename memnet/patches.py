@@ -146,6 +146,12 @@ def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarr
     return [p for number, p in enumerate(planes) if number % HELD_BACK_EVERY], held
 
 
+def some_of(planes: Sequence[np.ndarray], count: int = 30) -> list[np.ndarray]:
+    """`count` of the planes that are large enough for a crop, or all, spread over the whole sequence."""
+    large = [p for p in planes if min(p.shape) >= HELD_BACK_SIZE]
+    return large[:: max(1, len(large) // count)][:count]
+
+
 class HeldBack:
     """Central crops of held-back pictures (uint8, `size` pixels or more) at every level: what a network gains there.
 

@@ -25,6 +25,7 @@ from memnet.patches import HeldBack, Patches
 
 CHECKPOINT_SECONDS = 60
 AS_BEFORE = "as before"  # the choice of weights after a cycle that gained nothing
+SOLVED = "output weights solved"
 BAD_STEPS = 5  # non-finite steps in a row after which a run stops
 STEPS_BEFORE_RECORDING = 3  # on a GPU: they compile, choose kernels and make the optimiser's state
 LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
@@ -406,11 +407,38 @@ def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch:
     return renewed.eval()
 
 
-def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module, dict[str, float]]:
+@cudnn(allow_tf32=False)
+@torch.no_grad()
+def solve_output_weights(model: nn.Module, crops: HeldBack) -> nn.Module:
+    """A copy of a multi-supervised network with the output weights (eq. 11) that make the least error of y on `crops`.
+
+    y is linear in them: a least-squares problem, in which they sum to 1 and every crop weighs as it does in the mean
+    PSNR, by the inverse of its present error.
+    """
+    copy, equations, right = deepcopy(model).eval(), 0, 0
+    for x, (reference, _) in zip(crops.inputs.split(1), crops.pairs, strict=True):
+        y, y_m = copy.predictions(x)
+        clean = torch.from_numpy(reference).to(x.device)
+        steps = torch.stack([prediction.double() - x for prediction in y_m]).flatten(1)
+        weight = 1 / ((y.double() - clean).square().mean() + 1e-8)
+        equations += weight * steps @ steps.T
+        right += weight * steps @ (clean - x).double().flatten()
+    scale = equations.trace() + 1e-8
+    system = nn.functional.pad(equations / scale, (0, 1, 0, 1), value=1.0)
+    system[-1, -1] = 0  # the last row and column: the sum, and its multiplier
+    solution = torch.linalg.pinv(system, hermitian=True) @ nn.functional.pad(right / scale, (0, 1), value=1.0)
+    copy.output_weights.copy_(solution[:-1])
+    return copy
+
+
+def best_weights(
+    trainer: Trainer, held_back: HeldBack, crops: HeldBack | None = None
+) -> tuple[str, nn.Module, dict[str, float]]:
     """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures.
 
     Weights that have settled belong to the statistics that they settled with: these are not renewed. After a further
-    cycle, the weights from before it stay where none of them gains more.
+    cycle, the weights from before it stay where none of them gains more. On `crops` of training pictures the best one's
+    output weights are solved, and kept where it gains by that.
     """
     renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 10**6}
     candidates = {"last": deepcopy(trainer.model), "average": trainer.average}  # the copy is not compiled
@@ -420,6 +448,11 @@ def best_weights(trainer: Trainer, held_back: HeldBack) -> tuple[str, nn.Module,
         candidates[AS_BEFORE] = trainer.before
     gains = {name: held_back.gain(model) for name, model in candidates.items()}
     best = max(gains, key=gains.get)
+    if crops and len(candidates[best].predictions(held_back.inputs[:1])[1]) > 1:
+        name = f"{best}, {SOLVED}"
+        candidates[name] = solve_output_weights(candidates[best], crops)
+        gains[name] = held_back.gain(candidates[name])
+        best = max(best, name, key=gains.get)
     return best, candidates[best], gains
 
 

@@ -128,6 +128,9 @@ def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small
     assert history["levels"] == [5, 75]
     assert [cycle.get("run") for cycle in history["cycles"]] == ["sr-M6R6", None, None]
     assert [cycle["steps"] for cycle in experiments.own_cycles(history)] == [10, 10]
+    assert child.watched == child.learnt == (5, 75)
+    assert experiments.experiment("denoising-M6R6-any").watched == (5, 40, 75)
+    assert experiments.experiment("sr-M6R6").watched == (2, 3, 4)
     assert [line["cycle"] for line in report.cycles_of("child")] == [2, 3]
     assert experiments.overview(["child"]).steps.item() == 20
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from memnet import degradations
-from memnet.patches import EVEN_SHARE, FIXED_POINT, PADDED_TO, Patches, split
+from memnet.patches import EVEN_SHARE, FIXED_POINT, PADDED_TO, Patches, some_of, split
 
 TASKS = ("denoising", "super-resolution", "jpeg")
 
@@ -130,6 +130,12 @@ def test_positions_lie_on_the_stride_grid():
 def test_pictures_too_small_for_a_patch_are_refused():
     with pytest.raises(ValueError, match="31x31"):
         Patches([np.zeros((20, 40), np.uint8)], task="jpeg", patch=31)
+
+
+def test_some_planes_are_spread_over_all_that_are_large_enough():
+    planes = [np.full((size, 80), number, np.uint8) for number, size in enumerate([80, 20] * 10)]
+    assert [int(plane[0, 0]) for plane in some_of(planes, 5)] == [0, 4, 8, 12, 16]
+    assert len(some_of(planes)) == 10
 
 
 def test_held_back_pictures_are_not_learned_from():

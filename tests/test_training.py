@@ -174,6 +174,52 @@ def test_training_gains_on_pictures_it_has_not_seen(settle, tmp_path):
     assert held.gain(best) == pytest.approx(gains[name])
 
 
+def test_output_weights_are_solved_for_the_least_error_of_the_output():
+    torch.manual_seed(0)
+    model = build(Config(3, 1, channels=4)).eval()
+    torch.nn.init.normal_(model.reconnet.conv.weight, std=0.1)
+    one = HeldBack(pictures(1), task="denoising", levels=(30,))  # of one crop alone the weight does not matter
+    solved = training.solve_output_weights(model, one)
+    assert float(solved.output_weights.detach().sum()) == pytest.approx(1, abs=1e-5)
+    assert all(
+        torch.equal(a, b)
+        for (name, a), b in zip(solved.named_parameters(), model.parameters(), strict=True)
+        if name != "output_weights"
+    )
+    with torch.no_grad():
+        clean = torch.from_numpy(one.pairs[0][0]).float()
+
+        def error(weights):
+            model.output_weights.copy_(weights)
+            return float((model.predictions(one.inputs)[0] - clean).square().mean())
+
+        best = solved.output_weights.detach()
+        least = error(best)
+        for aside in ([0.05, -0.05, 0.0], [-0.05, 0.05, 0.0], [0.05, 0.0, -0.05], [-0.05, 0.0, 0.05]):
+            assert error(best + torch.tensor(aside)) > least
+
+
+def test_solved_output_weights_are_kept_where_they_gain_on_held_back_pictures():
+    trainer, held = trainer_for(), HeldBack(pictures(2, seed=9), task="super-resolution")
+    torch.nn.init.normal_(trainer.model.reconnet.conv.weight, std=0.05)
+    trainer.settled = True
+    before, _, gains = training.best_weights(trainer, held)
+    name, best, with_crops = training.best_weights(trainer, held, HeldBack(pictures(3), task="super-resolution"))
+    assert name == f"{before}, {training.SOLVED}"
+    assert held.gain(best) == pytest.approx(with_crops[name])
+    assert with_crops[name] > gains[before] + 0.01
+    rubbish = HeldBack(pictures(1), task="super-resolution")
+    rubbish.pairs = [(1 - reference, x) for reference, x in rubbish.pairs]
+    assert training.best_weights(trainer, held, rubbish)[0] == before
+
+
+def test_a_network_that_is_the_identity_has_nothing_to_solve():
+    model = build(Config(2, 1, channels=2)).eval()
+    torch.nn.init.zeros_(model.reconnet.conv.weight)
+    solved = training.solve_output_weights(model, HeldBack(pictures(1), task="jpeg"))
+    assert torch.allclose(solved.output_weights, torch.full((2,), 0.5))
+
+
 def test_a_cycle_that_gains_nothing_leaves_the_weights_as_they_were():
     trainer, held = trainer_for(), HeldBack(pictures(2, seed=9), task="super-resolution")
     before = deepcopy(trainer.model).eval()
