@@ -345,9 +345,9 @@ def campaign(
 
 def gain_of(weights: Path) -> str:
     """What some weights gain on held-back pictures, and whether their last cycle was worth it."""
-    from memnet import checkpoints, training
+    from memnet import checkpoints, experiments, training
 
-    cycles = checkpoints.load(weights)[1]["cycles"]
+    cycles = experiments.own_cycles(checkpoints.load(weights)[1])
     gains = [cycle["held_back_gain"] for cycle in cycles]
     words = f"gain on held-back pictures: {gains[-1]:+.3f} dB"
     if len(gains) == 1:

@@ -261,7 +261,8 @@ def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
 
 def own_cycles(history: dict) -> list[dict]:
     """The cycles of training in the history of a run's weights that are not its parent's."""
-    return [cycle for cycle in history["cycles"] if cycle.get("run", history["run"]) == history["run"]]
+    run = history.get("run")
+    return [cycle for cycle in history["cycles"] if cycle.get("run", run) == run]
 
 
 def train(
