@@ -23,8 +23,9 @@ Written by `memnet report` from the histories inside the files (safetensors, flo
 several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
 dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
 cycle; `rate` is the peak, `settled` the share of its steps in which batch norms kept their statistics, `patches`
-how they were drawn in these steps, and `as before` marks a cycle that bettered nothing. `memnet train RUN --extend`
-goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the same order.
+how they were drawn in these steps, and `as before` marks a cycle that bettered nothing. A run that begins from
+another's weights counts on from its cycles. `memnet train RUN --extend` goes on. Cycles of one seed and patch size
+that drew evenly drew the same patches in the same order.
 """
 
 REPORT_HEAD = f"""# Report
