@@ -76,6 +76,19 @@ def operations(config: Config | StackConfig, height: int, width: int) -> int:
     return int(layer_table(config).operations.sum()) * height * width
 
 
+def visible_luma(network: nn.Module) -> tuple[float, float]:
+    """The lumas between which FENet lets a pixel through, in grey levels; what lies outside, its ReLU makes zero.
+
+    FENet normalises and rectifies the picture itself, one channel, before its convolution (eq. 1), so that a scale that
+    is not zero leaves one end open: it is infinite.
+    """
+    norm = network.fenet[0]
+    learnt = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    scale, shift, mean, variance = (float(tensor.detach()) for tensor in learnt)
+    edge = 255 * (mean - shift / scale * (variance + norm.eps) ** 0.5)
+    return (edge, np.inf) if scale > 0 else (-np.inf, edge)
+
+
 def growth(config: Config) -> pd.DataFrame:
     """What each prediction y_m costs: the network up to block m by its `parameters_k` and `operations` per pixel.
 

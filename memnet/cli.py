@@ -261,6 +261,9 @@ def train(
             "--by-error/--evenly", help="Whether patches are then drawn by how wrong their inputs are; the recipe's."
         ),
     ] = None,
+    recursions: Annotated[
+        int | None, typer.Option(help="R in this cycle, if fewer than the run's: faster; --extend deepens.", min=1)
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16; the processor's best if left out.")
     ] = None,
@@ -284,6 +287,8 @@ def train(
 
     `memnet train sr-M6R6 --steps 30000 --minutes 9`, then `memnet train sr-M6R6 --resume --minutes 9` until it is done.
 
+    `memnet train sr-M6R6 --recursions 1 --minutes 40`, then `memnet train sr-M6R6 --extend --minutes 20`: deep later.
+
     `memnet train sr-M6R6 --steps 1500 --batch 8 --patch 24 --output mine` is what two CPU cores can do in half an hour.
 
     `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6 --minutes 60` trains on four GPUs together.
@@ -291,7 +296,7 @@ def train(
     from memnet import experiments, parallel
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-    budget |= {"rate": rate, "settle": settle, "by_error": by_error}
+    budget |= {"rate": rate, "settle": settle, "by_error": by_error, "recursions": recursions}
     mode = {
         "local_norms": local_norms,
         "compiled": compiled,
@@ -312,6 +317,9 @@ def train(
 def campaign(
     runs: Annotated[list[str] | None, typer.Argument(help="Runs by name, in this order; all if left out.")] = None,
     steps: Annotated[int, typer.Option(help="Steps of each run's schedule.")] = 30000,
+    shallow: Annotated[
+        int, typer.Option(help="Steps before these with one recursion, in a cycle of their own: faster.", min=0)
+    ] = 0,
     minutes: Annotated[
         float | None, typer.Option(help="Budget of this piece; nothing begins with under 2 left.", min=0)
     ] = None,
@@ -337,7 +345,7 @@ def campaign(
         raise ValueError("--measure looks at the weights in data/weights: leave --output out")
     fast = {"compiled": compiled, "recorded": recorded}
     how = {"batch": batch, "patch": patch, "output": output, "overwrite": overwrite, **fast}
-    for sentence in pieces.campaign(runs or (), steps=steps, minutes=minutes, **how):
+    for sentence in pieces.campaign(runs or (), steps=steps, shallow=shallow, minutes=minutes, **how):
         typer.echo(sentence)
     for sentence in pieces.measure(runs or ()) if measured else ():
         typer.echo(sentence)

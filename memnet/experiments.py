@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from memnet import checkpoints, datasets, degradations, evaluation, parallel, training
+from memnet.deepening import deepened
 from memnet.inference import PRECISIONS, inference_form
 from memnet.model import PRESETS, Config, StackConfig, build, variant
 from memnet.patches import HeldBack, Patches, some_of, split
@@ -142,6 +143,8 @@ def load(run: str) -> nn.Module:
             raise ValueError(f"{run} has no weights: train it with `memnet train {run}`, best on a GPU")
         train(run)
     model, model.history = checkpoints.load(weights_path(run))
+    if any(cycle.get("recursions") for cycle in model.history.get("cycles", ())[-1:]):
+        raise ValueError(f"{weights_path(run)} is not yet as deep as {run}: go on with `memnet train {run} --extend`")
     return model
 
 
@@ -277,6 +280,7 @@ def train(
     rate: float | None = None,
     settle: float | None = None,
     by_error: bool | None = None,
+    recursions: int | None = None,
     precision: str | None = None,
     output: Path | None = None,
     resume: bool = False,
@@ -295,8 +299,10 @@ def train(
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
     same patches again otherwise. `rate` is the peak of the learning rate, the experiment's or the recipe's unless
     given, `settle` the share of the steps, the last ones, in which batch norms keep their statistics, and `by_error`
-    whether patches are then drawn by how wrong their inputs are: both the recipe's unless given. `compiled` says
-    whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
+    whether patches are then drawn by how wrong their inputs are: both the recipe's unless given. With fewer
+    `recursions` than the run's, new weights are those of a shallower network, which learns faster by the second; the
+    cycle that extends them gives them the run's (or as many as it is told, a multiple). `compiled` says whether
+    torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from). A schedule that is stopped before its end replaces no weights that gain more on held-back pictures.
@@ -312,24 +318,30 @@ def train(
         files = {name: folder / f"{run}.{suffix}" for name, suffix in files.items()}
         check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
         learn, held = split(datasets.training_planes(what.training_set))
-        model, cycles = start(what, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
-        seed = len(cycles) if seed is None else seed
-        if parallel.size() > 1 and not local_norms:
-            model = parallel.synchronised(model)
         tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
+        recursions = meta["plan"].get("recursions") if meta else recursions
+        config = with_recursions(what, recursions)
+        model, cycles = start(what, config, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
+        seed = len(cycles) if seed is None else seed
         if meta:
             plan = training.Plan(**meta["plan"])
         else:
-            fixed = training.RECIPES[recipe]
+            fixed = training.recipe_named(recipe)
             # Paper: float32. Convolutions in bfloat16 take half the time; statistics, loss and weights stay in float32.
             precision = precision or training.native_precision(device)
             settle = fixed.settle if settle is None else settle
             by_error = fixed.by_error if by_error is None else by_error
             rate = what.rate if rate is None and recipe == "short" else rate
             how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
+            how["recursions"] = None if config == what.config else recursions
             plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
         stride = training.RECIPES[plan.recipe].stride
         patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
+        if model.config != config:
+            model = deepened(model.to(device), config.recursions)
+            model = training.renew_statistics(model, patches, batches=25, batch=plan.batch, seed=plan.seed + 10**6)
+        if parallel.size() > 1 and not local_norms:
+            model = parallel.synchronised(model)
         fast = {"compiled": compiled, "recorded": recorded}
         if meta is None and steps is None:
             plan = planned(model, patches, plan, 30.0 if minutes is None else minutes, began=began, fast=fast)
@@ -357,10 +369,24 @@ def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool
         raise ValueError(f"{there[0]} exists: give --resume, --extend, --overwrite or another --output")
 
 
-def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> tuple[nn.Module, list[dict]]:
-    """The network to begin a cycle from and the cycles it has behind it: finished weights, its parent's or none."""
-    if recipe not in training.RECIPES:
-        raise ValueError(f"unknown recipe {recipe!r}: choose one of {', '.join(training.RECIPES)}")
+def with_recursions(what: Experiment, recursions: int | None) -> Config | StackConfig:
+    """The configuration of a run with that many recursions, its own unless given; ValueError where it has not any."""
+    if recursions is None:
+        return what.config
+    if isinstance(what.config, StackConfig):
+        raise ValueError(f"{what.name} is a network without recursions: leave their number out")
+    if recursions < 1 or what.config.recursions % recursions:
+        raise ValueError(f"{what.name} has {what.config.recursions} recursions: {recursions} is no part of them")
+    return replace(what.config, recursions=recursions)
+
+
+def start(
+    what: Experiment, config: Config | StackConfig, weights: Path | None, *, recipe: str, seed: int
+) -> tuple[nn.Module, list[dict]]:
+    """The network to begin a cycle from and the cycles it has behind it: finished weights, its parent's or none.
+
+    New weights are of the configuration `config`; finished ones of that which they were trained with.
+    """
     if weights:
         model, history = checkpoints.load(weights)
         if history["run"] != what.name:
@@ -370,11 +396,7 @@ def start(what: Experiment, weights: Path | None, *, recipe: str, seed: int) -> 
         model, history = checkpoints.load(weights_path(what.parent))
         return model, [{"run": what.parent, **cycle} for cycle in history["cycles"]]
     torch.manual_seed(seed)
-    model = build(what.config)
-    # Paper: He's initialisation here too. With zeros the first output is the input picture: 1.5 dB after 600 steps.
-    if training.RECIPES[recipe].zero_reconstruction:
-        nn.init.zeros_(model.reconnet.conv.weight)
-    return model, []
+    return training.initialise(build(config), recipe), []
 
 
 def planned(

@@ -22,10 +22,10 @@ WEIGHTS_HEAD = """# Weights
 Written by `memnet report` from the histories inside the files (safetensors, float32): what each run got. A run of
 several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
 dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
-cycle; `rate` is the peak, `settled` the share of its steps in which batch norms kept their statistics, `patches`
-how they were drawn in these steps, and `as before` marks a cycle that bettered nothing. A run that begins from
-another's weights counts on from its cycles. `memnet train RUN --extend` goes on. Cycles of one seed and patch size
-that drew evenly drew the same patches in the same order.
+cycle; `R` is the network's recursions in that cycle, `rate` the peak, `settled` the share of its steps in which batch
+norms kept their statistics, `patches` how they were drawn in these steps, and `as before` marks a cycle that bettered
+nothing. A run that begins from another's weights counts on from its cycles. `memnet train RUN --extend` goes on. Cycles
+of one seed and patch size that drew evenly drew the same patches in the same order.
 """
 
 REPORT_HEAD = f"""# Report
@@ -238,6 +238,7 @@ def cycles_of(run: str) -> list[dict]:
     own = experiments.own_cycles(history)
     for number, cycle in enumerate(own, start=1 + len(history["cycles"]) - len(own)):
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
+        facts |= {"R": cycle.get("recursions") or getattr(experiments.experiment(run).config, "recursions", "")}
         facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
         facts |= {"rate": cycle.get("peak") or RECIPES[cycle["recipe"]].rate, "settled": cycle.get("settle", 0.0)}
         facts |= {"patches": "by error" if cycle.get("by_error") else "evenly"}

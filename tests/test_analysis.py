@@ -34,6 +34,20 @@ def test_parameters_against_a_closed_formula():
     assert counts["total"] == sum(p.numel() for p in build(PRESETS["M6R6"]).parameters())
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(0.7, 0.2), (0.3, 1.0), (-0.5, 0.4)])
+def test_visible_luma_is_what_fenet_lets_through(scale, shift):
+    network = build(TINY).eval()
+    norm, relu, _ = network.fenet
+    learnt = {"weight": scale, "bias": shift, "running_mean": 0.45, "running_var": 0.04}
+    for name, value in learnt.items():
+        torch.nn.init.constant_(getattr(norm, name), value)
+    low, high = analysis.visible_luma(network)
+    levels = torch.arange(-500.0, 500)
+    passed = relu(norm(levels.view(-1, 1, 1, 1) / 255)).flatten() > 0
+    assert torch.equal(passed, (levels > low) & (levels < high))
+    assert 0 < passed.sum() < len(levels)
+
+
 def test_parameters_of_a_network_are_those_of_its_configuration():
     assert analysis.parameters(build(TINY)) == analysis.parameters(TINY)
 

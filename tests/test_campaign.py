@@ -1,11 +1,13 @@
 """Runs one after another, in pieces, with tiny networks and made pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from memnet import campaign, checkpoints, cli, datasets, experiments
-from memnet.model import Config
+from memnet.model import Config, StackConfig
 
 RUNS = ("sr-M6R6", "sr-M6R6-NL")
 TINY = {"steps": 12, "batch": 2, "patch": 12, "progress": False, "device": "cpu"}
@@ -54,6 +56,23 @@ def test_an_unfinished_run_is_resumed(folder):
     assert campaign.progress("sr-M6R6", folder) == (1, 12)
     assert list(campaign.campaign(["sr-M6R6"], output=folder, **TINY)) == ["sr-M6R6: step 12 of 12"]
     assert campaign.progress("sr-M6R6-NL", folder) == (0, 0)
+
+
+def test_shallow_cycles_come_first_in_pieces_too(folder, monkeypatch):
+    deep = replace(experiments.EXPERIMENTS["sr-M6R6"], config=Config(1, 3, channels=2))
+    stack = replace(deep, name="stack", config=StackConfig(2, channels=2))
+    child = replace(deep, name="child", parent="sr-M6R6")
+    for what in (deep, stack, child):
+        monkeypatch.setitem(experiments.EXPERIMENTS, what.name, what)
+    how = {"output": folder, "shallow": 14, **TINY}
+    experiments.train("sr-M6R6", output=folder, minutes=0.0, recursions=1, **TINY | {"steps": 14})
+    said = list(campaign.campaign(["sr-M6R6", "stack", "child"], **how))
+    assert said[:2] == ["sr-M6R6: step 14 of 14", "sr-M6R6: step 12 of 12"]
+    assert said[2:] == ["stack: step 26 of 26", "child: step 12 of 12"]
+    assert experiments.load("sr-M6R6").config == deep.config
+    cycles = experiments.load("sr-M6R6").history["cycles"]
+    assert [(cycle["recursions"], cycle["steps"]) for cycle in cycles] == [(1, 14), (None, 12)]
+    assert list(campaign.campaign(["sr-M6R6"], **how)) == ["sr-M6R6: finished before, 14 and 12 steps"]
 
 
 def test_weights_that_are_there_are_not_overwritten_unasked(folder):

@@ -22,6 +22,7 @@ ROOMS = (  # from the roof to the ground: a room imports only what is after it
         "checkpoints",
         "datasets",
         "degradations",
+        "deepening",
         "model",
         "metrics",
         "images",

@@ -38,6 +38,17 @@ def test_patches_are_drawn_by_their_error_once_the_norms_have_settled(monkeypatc
     assert not training.RECIPES["paper"].by_error  # as printed
 
 
+def test_recipe_short_begins_with_nothing_hidden_and_the_input_as_output():
+    x = torch.rand(2, 1, 16, 16)
+    for recipe, hidden, same in (("short", False, True), ("paper", True, False)):
+        model = training.initialise(build(TINY), recipe)
+        norm, relu, _ = model.fenet
+        assert bool((relu(norm(x)) == 0).any()) is hidden
+        assert torch.equal(model(x), x) is same
+    with pytest.raises(ValueError, match="unknown recipe 'long'"):
+        training.initialise(build(TINY), "long")
+
+
 def test_schedule_warms_up_and_ends_at_zero():
     plan = Plan("short", 600, batch=1, patch=1)
     assert plan.warmup == 60
