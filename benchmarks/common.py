@@ -3,7 +3,12 @@
 import pandas as pd
 import torch
 
-from memnet import evaluation, tables
+from memnet import datasets, evaluation, experiments, tables
+from memnet.patches import HeldBack, Patches, split
+
+CROP = (
+    168  # edge of the held-back crops; larger than those that training looks at, so that few pixels are near a border
+)
 
 
 def device() -> torch.device:
@@ -19,3 +24,16 @@ def machine(where: torch.device) -> str:
 def section(title: str, rows: list[dict]) -> str:
     """A titled table in Markdown."""
     return f"## {title}\n\n{tables.to_markdown(pd.DataFrame(rows))}"
+
+
+def patches_of(run: str, patch: int, where: torch.device) -> Patches:
+    """What a run learns from."""
+    what = experiments.experiment(run)
+    return Patches(split(datasets.training_planes(what.training_set))[0], task=what.task, patch=patch, device=where)
+
+
+def crops_of(run: str, where: torch.device) -> HeldBack:
+    """Central crops of the training pictures that are held back from a run."""
+    what = experiments.experiment(run)
+    held = [p for p in split(datasets.training_planes(what.training_set))[1] if min(p.shape) >= CROP]
+    return HeldBack(held, task=what.task, device=where, size=CROP)

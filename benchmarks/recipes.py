@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from common import device, machine, section
+from common import CROP, crops_of, device, machine, patches_of, section
 
-from memnet import checkpoints, datasets, experiments, training
-from memnet.patches import HeldBack, Patches, split
+from memnet import checkpoints, experiments, training
+from memnet.patches import HeldBack
 
-CROP = 168  # edge of the crops; larger than those that training looks at, so that few pixels are near a border
 SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, norms settled, drawn by their error
     "by error": {},
     "evenly": {"by_error": False},
@@ -31,12 +30,9 @@ SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, no
 def trained(run: str, steps: int, seed: int, crops: HeldBack, **differs) -> dict[str, float]:
     """Gains of the better of the network and its average after `steps` more, and the spread of the loss."""
     model, _ = checkpoints.load(experiments.weights_path(run))
-    what = experiments.experiment(run)
     how = {"batch": 8, "patch": 24, "peak": 8e-4, "settle": 1.0, "by_error": True} | differs
     plan = training.Plan("short", steps, seed=seed, precision=training.native_precision(crops.inputs.device), **how)
-    learn, _ = split(datasets.training_planes(what.training_set))
-    patches = Patches(learn, task=what.task, patch=plan.patch, device=crops.inputs.device)
-    trainer = training.Trainer(model, patches, plan)
+    trainer = training.Trainer(model, patches_of(run, plan.patch, crops.inputs.device), plan)
     losses = np.array([float(trainer.step()[0]) for _ in range(steps)])
     gain = max(crops.gain(trainer.model), crops.gain(trainer.average))
     return {"gain": gain, "spread of the loss": losses.std() / losses.mean()}
@@ -44,11 +40,8 @@ def trained(run: str, steps: int, seed: int, crops: HeldBack, **differs) -> dict
 
 def compared(run: str, steps: int, seeds: int) -> list[dict]:
     """One row for each setting: the gain that it ends with, mean over seeds, and the change from what it began with."""
-    what, where = experiments.experiment(run), device()
-    _, held = split(datasets.training_planes(what.training_set))
-    held = [plane for plane in held if min(plane.shape) >= CROP]
-    crops = HeldBack(held, task=what.task, device=where, size=CROP)
-    before = crops.gain(experiments.load(run).to(where))
+    crops = crops_of(run, device())
+    before = crops.gain(experiments.load(run).to(device()))
     rows = []
     for name, differs in SETTINGS.items():
         found = [trained(run, steps, 100 + seed, crops, **differs) for seed in range(seeds)]

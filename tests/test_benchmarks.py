@@ -1,12 +1,14 @@
 """The benchmarks run: small sizes, every table; what they say about speed is for `make benchmark`."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from memnet import analysis
+from memnet import analysis, datasets, experiments
+from memnet.model import Config
 from memnet.paths import ROOT
 
 CPU = torch.device("cpu")
@@ -41,12 +43,32 @@ def test_a_training_step_is_measured(monkeypatch, tmp_path):
     assert "| plain eager loop, float32 |" in file.read_text(encoding="utf-8")
 
 
-def test_recipes_are_compared_from_the_same_weights(monkeypatch, tmp_path):
-    import recipes
+@pytest.fixture
+def small_pictures(monkeypatch):
+    """Made pictures to learn from, and crops of 48x48 of one that is held back."""
+    import common
 
     planes = [np.random.default_rng(i).integers(0, 256, (96, 96), dtype=np.uint8) for i in range(3)]
-    monkeypatch.setattr(recipes.datasets, "training_planes", lambda name: planes)
-    monkeypatch.setattr(recipes, "CROP", 48)
+    monkeypatch.setattr(datasets, "training_planes", lambda name: planes)
+    monkeypatch.setattr(common, "CROP", 48)
+
+
+def test_starts_are_compared_under_one_budget(small_pictures, monkeypatch, tmp_path):
+    import starts
+
+    tiny = replace(experiments.experiment("sr-M6R6"), config=Config(1, 2, channels=2))
+    monkeypatch.setitem(experiments.EXPERIMENTS, "sr-M6R6", tiny)
+    file = tmp_path / "starts.md"
+    monkeypatch.setattr(sys, "argv", ["starts.py", "--seconds", "0.2", "--seeds", "1", "--output", str(file)])
+    starts.main()
+    rows = [line.split("|") for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert [row[1].strip() for row in rows[2:]] == list(starts.STARTS)
+    assert " + " in rows[-1][5]  # the steps with one recursion, and with all
+
+
+def test_recipes_are_compared_from_the_same_weights(small_pictures, monkeypatch, tmp_path):
+    import recipes
+
     monkeypatch.setattr(recipes, "SETTINGS", {"as it is": {}, "evenly": {"by_error": False}})
     file = tmp_path / "recipes.md"
     asked = ["recipes.py", "--run", "sr-skip", "--steps", "10", "--seeds", "2", "--output", str(file)]
