@@ -10,7 +10,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make lab         open JupyterLab on the notebooks"
 	@echo "make benchmark   time inference and training against this machine's matrix product"
-	@echo "make recipes     try settings of training on the weights that are there (half an hour)"
+	@echo "make recipes     try starts and settings of training (an hour)"
 	@echo "make lint        check code and notebooks with ruff"
 	@echo "make clean       remove the virtual environment and what was built"
 
@@ -37,6 +37,7 @@ benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/training.py
 
 recipes: $(READY)
+	$(VENV)/bin/python benchmarks/starts.py
 	$(VENV)/bin/python benchmarks/recipes.py
 
 lint: $(READY)

@@ -91,7 +91,8 @@ class Patches:
         """As `draw`, but a patch comes the more often the more wrong its input is, and weighs the less for it.
 
         A mean over patches that is weighted so is in expectation that of `draw`'s patches, but varies less: a smooth
-        patch has little to teach. A share of `EVEN_SHARE` is drawn evenly.
+        patch has little to teach. A share of `EVEN_SHARE` is drawn evenly, and every draw has its part of small errors
+        and of large ones.
         """
         # Paper: every patch once an epoch. The root of the error is about the size of a patch's gradient; noise is
         # everywhere alike, so there it is the error that a plain mean of neighbours leaves.
@@ -100,8 +101,11 @@ class Patches:
         errors = [(guess - clean).square().mean(dim=(1, 2, 3)).sqrt() for guess in (x, blurred)]
         wrong = importance * torch.minimum(*errors) + 1e-6
         share = EVEN_SHARE / len(x) + (1 - EVEN_SHARE) * wrong / wrong.sum()
+        # One patch from each of `count` equal parts of the chances, in the order of the errors: no draw is all easy.
+        order = wrong.argsort()
         chance = torch.rand(count, generator=generator, device=self.device)
-        chosen = torch.searchsorted(share.cumsum(0), chance).clamp(max=len(x) - 1)
+        chance = (torch.arange(count, device=self.device) + chance) / count
+        chosen = order[torch.searchsorted(share[order].cumsum(0), chance).clamp(max=len(x) - 1)]
         return x[chosen], clean[chosen], importance[chosen] / (len(x) * share[chosen])
 
     def indices(self, position: Tensor, flips: Tensor) -> Tensor:

@@ -110,6 +110,8 @@ def test_patches_drawn_by_their_error_have_the_same_weighted_mean_and_vary_less(
     spread = float(evenly.std() + by_error.std()) / 20000**0.5
     assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * spread)
     assert by_error.std() < 0.8 * evenly.std()
+    draws = by_error.view(-1, 8).mean(dim=1)
+    assert draws.std() < 0.9 * by_error.std() / 8**0.5  # patches of one draw make up for each other
     assert float(weights.mean()) == pytest.approx(1, abs=0.03)
     assert weights.max() <= 1 / EVEN_SHARE
     rough = [float((part.std(dim=(2, 3)) > 0.05).float().mean()) for part in (clean, chosen)]
