@@ -31,12 +31,12 @@ def deepened(model: MemNet, recursions: int) -> MemNet:
     deeper.output_weights.copy_(model.output_weights)
     for number, (block, donor) in enumerate(zip(deeper.blocks, model.blocks, strict=True), 1):
         divide_recursions(block, donor, times)
-        maps, weights = gate_maps(deeper, model, number, times)
+        maps, weights = (part.to(model.output_weights.device) for part in gate_maps(deeper, model, number, times))
         (norm, _, conv), (from_norm, _, from_conv) = block.gate_unit, donor.gate_unit
         norm.load_state_dict({name: v[maps] if v.ndim else v for name, v in from_norm.state_dict().items()})
         conv.weight.copy_(from_conv.weight[:, maps] * weights.view(1, -1, 1, 1))
         conv.bias.copy_(from_conv.bias)
-    return deeper.to(next(model.parameters()).device).train(model.training)
+    return deeper.to(model.output_weights.device).train(model.training)
 
 
 def divide_recursions(block: MemoryBlock, donor: MemoryBlock, times: int) -> None:

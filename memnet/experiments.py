@@ -338,7 +338,7 @@ def train(
         stride = training.RECIPES[plan.recipe].stride
         patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
         if model.config != config:
-            model = deepened(model.to(device), config.recursions)
+            model = deepened(model, config.recursions).to(device)
             model = training.renew_statistics(model, patches, batches=25, batch=plan.batch, seed=plan.seed + 10**6)
         if parallel.size() > 1 and not local_norms:
             model = parallel.synchronised(model)

@@ -9,6 +9,7 @@ from test_patches import pictures
 from test_training import run
 
 from memnet import checkpoints, restoration, training
+from memnet.deepening import deepened
 from memnet.inference import inference_form
 from memnet.model import Config, build
 from memnet.patches import HeldBack, Patches
@@ -81,3 +82,10 @@ def test_pictures_are_restored_as_on_a_cpu(size):
     got = restoration.predict(deepcopy(model).cuda(), picture)[0]
     assert np.abs(got - expected).max() * 255 < 4e-3 * max(1, np.abs(expected).max())
     assert next(inference_form(deepcopy(model).cuda()).parameters()).device.type == "cuda"
+
+
+def test_a_network_is_deepened_where_it_is():
+    torch.manual_seed(1)
+    model = build(SMALL).cuda()
+    deeper, expected = deepened(model, 4).state_dict(), deepened(model.cpu(), 4).state_dict()
+    assert all(tensor.is_cuda and torch.equal(tensor.cpu(), expected[name]) for name, tensor in deeper.items())
