@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="how often each start is tried")
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     asked = parser.parse_args()
-    how = f"{asked.run}, {asked.seconds:g} s on {torch.get_num_threads()} threads, {asked.seeds} seeds"
+    how = f"{asked.run}, {asked.seconds:g} s each, seeds: {asked.seeds}"
     head = (
         f"# Starts\n\n{machine(device())}. {how}, crops of {CROP}x{CROP}. Gain in dB on held-back training pictures.\n"
     )
