@@ -250,7 +250,7 @@ def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
     for run in map(experiment, runs or EXPERIMENTS):
         row = {"run": run.name, "task": run.task, "training set": run.training_set, "for": run.shown_in}
         if trained(run.name):
-            cycles = own_cycles(load(run.name).history)
+            cycles = own_cycles(checkpoints.load(weights_path(run.name))[1])
             row["steps"] = sum(cycle["steps"] for cycle in cycles)
             row["patches"] = sum(cycle["steps"] * cycle["batch"] for cycle in cycles)
             row["hours"] = round(sum(cycle["seconds"] for cycle in cycles) / 3600, 2)

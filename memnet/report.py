@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from memnet import experiments, tables
+from memnet import checkpoints, experiments, tables
 from memnet.paths import FIGURES, ROOT, WEIGHTS
 from memnet.reproduction import IMAGES, ITEMS, Item
 from memnet.training import RECIPES
@@ -234,7 +234,7 @@ def weights_readme() -> str:
 def cycles_of(run: str) -> list[dict]:
     """One row for each cycle of training behind a run's weights."""
     rows = []
-    history = experiments.load(run).history
+    _, history = checkpoints.load(experiments.weights_path(run))
     own = experiments.own_cycles(history)
     for number, cycle in enumerate(own, start=1 + len(history["cycles"]) - len(own)):
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}

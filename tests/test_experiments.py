@@ -147,6 +147,7 @@ def test_a_shallow_cycle_is_resumed_and_then_deepened(small, monkeypatch):
     assert shallow.config == Config(1, 1, channels=2)
     with pytest.raises(ValueError, match="not yet as deep as sr-M6R6: go on with `memnet train sr-M6R6 --extend`"):
         experiments.load("sr-M6R6")
+    assert experiments.overview(["sr-M6R6"]).steps.item() == 12
     for recursions in (2, None):
         train(small, extend=True, recursions=recursions)
     assert experiments.load("sr-M6R6").config == deep.config
