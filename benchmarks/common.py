@@ -1,5 +1,7 @@
 """What the benchmarks share: the machine's own matrix rate, honest times, tables."""
 
+from pathlib import Path
+
 import pandas as pd
 import torch
 
@@ -24,6 +26,13 @@ def machine(where: torch.device) -> str:
 def section(title: str, rows: list[dict]) -> str:
     """A titled table in Markdown."""
     return f"## {title}\n\n{tables.to_markdown(pd.DataFrame(rows))}"
+
+
+def publish(text: str, output: Path | None) -> None:
+    """Print a report, and write it to a file where one is asked for."""
+    print(text)
+    if output:
+        output.write_text(text, encoding="utf-8")
 
 
 def patches_of(run: str, patch: int, where: torch.device) -> Patches:

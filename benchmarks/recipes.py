@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from common import CROP, crops_of, device, machine, patches_of, section
+from common import CROP, crops_of, device, machine, patches_of, publish, section
 
 from memnet import checkpoints, experiments, training
 from memnet.patches import HeldBack
@@ -63,10 +63,7 @@ def main() -> None:
     weights = checkpoints.weights_hash(experiments.weights_path(asked.run))
     how = f"{asked.run} (`{weights}`), {asked.steps} more steps, {asked.seeds} seeds, crops of {CROP}x{CROP}"
     head = f"# Recipes\n\n{machine(device())}. {how}. Gain in dB on held-back training pictures.\n"
-    text = "\n".join([head, section("Further training", compared(asked.run, asked.steps, asked.seeds))])
-    print(text)
-    if asked.output:
-        asked.output.write_text(text, encoding="utf-8")
+    publish("\n".join([head, section("Further training", compared(asked.run, asked.steps, asked.seeds))]), asked.output)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import CROP, crops_of, device, machine, patches_of, section
+from common import CROP, crops_of, device, machine, patches_of, publish, section
 from torch import nn
 
 from memnet import experiments, training
@@ -84,13 +84,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     asked = parser.parse_args()
     how = f"{asked.run}, {asked.seconds:g} s each, seeds: {asked.seeds}"
-    head = (
-        f"# Starts\n\n{machine(device())}. {how}, crops of {CROP}x{CROP}. Gain in dB on held-back training pictures.\n"
-    )
-    text = "\n".join([head, section("From nothing", compared(asked.run, asked.seconds, asked.seeds))])
-    print(text)
-    if asked.output:
-        asked.output.write_text(text, encoding="utf-8")
+    head = f"# Starts\n\n{machine(device())}. {how}. Gain in dB on held-back crops of {CROP}x{CROP}.\n"
+    publish("\n".join([head, section("From nothing", compared(asked.run, asked.seconds, asked.seeds))]), asked.output)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import device, machine, section
+from common import device, machine, publish, section
 
 from memnet import PRESETS, analysis, training
 from memnet.inference import cudnn
@@ -79,10 +79,7 @@ def main() -> None:
     said = ", ".join(f"{name} {2 * rate / 1e12:.2f}" for name, rate in rates.items())
     work = f"M6R6, {asked.batch} patches of {asked.patch}x{asked.patch}"
     head = f"# Training\n\n{machine(where)}. Matrix product in TFLOP/s: {said}. {work}.\n"
-    text = "\n".join([head, section("A step", rows)])
-    print(text)
-    if asked.output:
-        asked.output.write_text(text, encoding="utf-8")
+    publish("\n".join([head, section("A step", rows)]), asked.output)
 
 
 if __name__ == "__main__":

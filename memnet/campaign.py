@@ -33,14 +33,14 @@ def campaign(
     folder = Path(output or WEIGHTS)
     end = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     for run in runs:
-        cycles = cycles_of(run, steps=steps, shallow=shallow)
+        cycles = schedules(run, steps=steps, shallow=shallow)
         if not left_of(cycles, run, folder):
-            yield f"{run}: finished before, {' and '.join(str(cycle['steps']) for cycle in cycles)} steps"
+            yield f"{run}: finished before, {progress(run, folder)[1]} steps"
         while schedule := left_of(cycles, run, folder):
             step, planned = progress(run, folder)
             left = (end - time.monotonic()) / 60 - RESERVE
             if left < LEAST:
-                yield f"{run}: waits at step {step} of {planned or steps}"
+                yield f"{run}: waits at step {step} of {planned or cycles[0]['steps']}"
                 break
             experiments.train(run, **schedule, minutes=None if minutes is None else left, output=folder, **how)
             step, planned = progress(run, folder)
@@ -49,7 +49,7 @@ def campaign(
                 break
 
 
-def cycles_of(run: str, *, steps: int, shallow: int) -> list[dict]:
+def schedules(run: str, *, steps: int, shallow: int) -> list[dict]:
     """What `experiments.train` is told for each cycle of a run, in their order."""
     what = experiments.experiment(run)
     if not shallow or what.parent:

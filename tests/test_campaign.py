@@ -72,7 +72,10 @@ def test_shallow_cycles_come_first_in_pieces_too(folder, monkeypatch):
     assert experiments.load("sr-M6R6").config == deep.config
     cycles = experiments.load("sr-M6R6").history["cycles"]
     assert [(cycle["recursions"], cycle["steps"]) for cycle in cycles] == [(1, 14), (None, 12)]
-    assert list(campaign.campaign(["sr-M6R6"], **how)) == ["sr-M6R6: finished before, 14 and 12 steps"]
+    assert list(campaign.campaign(["sr-M6R6"], **how)) == ["sr-M6R6: finished before, 12 steps"]
+    assert list(campaign.campaign(["sr-M6R6"], **how | {"steps": 99})) == ["sr-M6R6: finished before, 12 steps"]
+    waiting = campaign.campaign(["sr-M6R6-NL"], output=folder, minutes=0.0, shallow=14, **TINY)
+    assert list(waiting) == ["sr-M6R6-NL: waits at step 0 of 14"]
 
 
 def test_weights_that_are_there_are_not_overwritten_unasked(folder):
