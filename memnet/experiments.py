@@ -353,7 +353,8 @@ def train(
         looked_at = {"task": what.task, "levels": what.watched, "device": device}
         held_back = HeldBack(held, **looked_at)
         minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
-        training.train(trainer, held_back, state=files["state"], log=files["log"], minutes=minutes, progress=progress)
+        how = {"state": files["state"], "log": files["log"], "minutes": minutes, "progress": progress}
+        training.train(trainer, held_back, **how, looks=min(12, plan.steps // 25 + 1))  # a look costs about 15 steps
         crops = HeldBack(some_of(learn), **looked_at)
         return finish(what, trainer, held_back, crops, files["weights"])
 
