@@ -24,8 +24,9 @@ several cycles was extended: each began from the weights of the one before. The 
 dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
 cycle; `R` is the network's recursions in that cycle, `rate` the peak, `settled` the share of its steps in which batch
 norms kept their statistics, `patches` how they were drawn in these steps, and `as before` marks a cycle that bettered
-nothing. A run that begins from another's weights counts on from its cycles. `memnet train RUN --extend` goes on. Cycles
-of one seed and patch size that drew evenly drew the same patches in the same order.
+nothing. A run that begins from another's weights counts on from its cycles, which are listed with it where the other
+has been trained anew since. `memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly
+drew the same patches in the same order.
 """
 
 REPORT_HEAD = f"""# Report
@@ -232,11 +233,12 @@ def weights_readme() -> str:
 
 
 def cycles_of(run: str) -> list[dict]:
-    """One row for each cycle of training behind a run's weights."""
+    """One row for each cycle of training behind a run's weights that does not stand in its parent's rows."""
     rows = []
-    _, history = checkpoints.load(experiments.weights_path(run))
-    own = experiments.own_cycles(history)
-    for number, cycle in enumerate(own, start=1 + len(history["cycles"]) - len(own)):
+    cycles = checkpoints.load(experiments.weights_path(run))[1]["cycles"]
+    listed = parents_cycles(run)
+    listed = listed if cycles[: len(listed)] == listed else []
+    for number, cycle in enumerate(cycles[len(listed) :], start=1 + len(listed)):
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
         facts |= {"R": cycle.get("recursions") or getattr(experiments.experiment(run).config, "recursions", "")}
         facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
@@ -247,3 +249,12 @@ def cycles_of(run: str) -> list[dict]:
         facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
         rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})
     return rows
+
+
+def parents_cycles(run: str) -> list[dict]:
+    """The cycles behind the present weights of the run that this one began from, as they would stand in its history."""
+    parent = experiments.experiment(run).parent
+    if parent is None or not experiments.trained(parent):
+        return []
+    _, history = checkpoints.load(experiments.weights_path(parent))
+    return [{"run": parent, **cycle} for cycle in history["cycles"]]

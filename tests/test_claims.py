@@ -88,7 +88,11 @@ def test_networks_that_a_table_compares_had_one_budget(table):
     def budget(run):
         _, history = checkpoints.load(experiments.weights_path(run))
         said = ("recipe", "steps", "batch", "patch")
-        return [[*(cycle[what] for what in said), cycle.get("settle", 0.0)] for cycle in history["cycles"]]
+        since = {"settle": 0.0, "recursions": None}
+        return [
+            [cycle[what] for what in said] + [cycle.get(what, usual) for what, usual in since.items()]
+            for cycle in history["cycles"]
+        ]
 
     compared = {run for run, method in tables.RUNS[table].items() if "longer" not in method}
     budgets = [budget(run) for run in filter(experiments.trained, compared)]

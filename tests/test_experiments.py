@@ -135,6 +135,8 @@ def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small
     assert experiments.experiment("sr-M6R6").watched == (2, 3, 4)
     assert [line["cycle"] for line in report.cycles_of("child")] == [2, 3]
     assert experiments.overview(["child"]).steps.item() == 20
+    train(small, overwrite=True, seed=3)
+    assert [line["cycle"] for line in report.cycles_of("child")] == [1, 2, 3]
 
 
 def test_a_shallow_cycle_is_resumed_and_then_deepened(small, monkeypatch):
