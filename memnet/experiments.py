@@ -394,10 +394,15 @@ def start(
             raise ValueError(f"{weights} belongs to the run {history['run']}, not to {what.name}")
         return model, history["cycles"]
     if what.parent:
-        model, history = checkpoints.load(weights_path(what.parent))
-        return model, [{"run": what.parent, **cycle} for cycle in history["cycles"]]
+        return from_parent(what.parent)
     torch.manual_seed(seed)
     return training.initialise(build(config), recipe), []
+
+
+def from_parent(parent: str) -> tuple[nn.Module, list[dict]]:
+    """The present network of `parent`, for another run to begin from, and its cycles, marked as the parent's."""
+    model, history = checkpoints.load(weights_path(parent))
+    return model, [{"run": parent, **cycle} for cycle in history["cycles"]]
 
 
 def planned(

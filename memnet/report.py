@@ -236,7 +236,8 @@ def cycles_of(run: str) -> list[dict]:
     """One row for each cycle of training behind a run's weights that does not stand in its parent's rows."""
     rows = []
     cycles = checkpoints.load(experiments.weights_path(run))[1]["cycles"]
-    listed = parents_cycles(run)
+    parent = experiments.experiment(run).parent
+    listed = experiments.from_parent(parent)[1] if parent and experiments.trained(parent) else []
     listed = listed if cycles[: len(listed)] == listed else []
     for number, cycle in enumerate(cycles[len(listed) :], start=1 + len(listed)):
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
@@ -249,12 +250,3 @@ def cycles_of(run: str) -> list[dict]:
         facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
         rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})
     return rows
-
-
-def parents_cycles(run: str) -> list[dict]:
-    """The cycles behind the present weights of the run that this one began from, as they would stand in its history."""
-    parent = experiments.experiment(run).parent
-    if parent is None or not experiments.trained(parent):
-        return []
-    _, history = checkpoints.load(experiments.weights_path(parent))
-    return [{"run": parent, **cycle} for cycle in history["cycles"]]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -157,6 +158,12 @@ def test_a_shallow_cycle_is_resumed_and_then_deepened(small, monkeypatch):
     assert [(cycle["recursions"], cycle["steps"]) for cycle in cycles] == [(1, 12), (2, 12), (None, 12)]
     assert cycles[0] == history["cycles"][0]
     assert [line["R"] for line in report.cycles_of("sr-M6R6")] == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(12, [12]), (60, [20, 40, 60]), (600, [*range(50, 601, 50)])])
+def test_short_trainings_look_less_often_at_held_back_pictures(small, steps, rows):
+    train(small, steps=steps)
+    assert pd.read_csv(small / "sr-M6R6.csv").step.tolist() == rows
 
 
 @pytest.mark.parametrize("recursions", [0, 4, 12])
