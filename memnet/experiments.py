@@ -327,7 +327,7 @@ def train(
             plan = training.Plan(**meta["plan"])
         else:
             fixed = training.recipe_named(recipe)
-            # Paper: float32. Convolutions in bfloat16 take half the time; statistics, loss and weights stay in float32.
+            # Paper: float32. In bfloat16 convolutions can take half the time; statistics, loss, weights: float32.
             precision = precision or training.native_precision(device)
             settle = fixed.settle if settle is None else settle
             by_error = fixed.by_error if by_error is None else by_error

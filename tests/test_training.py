@@ -49,6 +49,19 @@ def test_recipe_short_begins_with_nothing_hidden_and_the_input_as_output():
         training.initialise(build(TINY), "long")
 
 
+@pytest.mark.parametrize(("float32", "bfloat16", "best"), [(2, 1, "bfloat16"), (1.1, 1, "float32"), (1, 2, "float32")])
+def test_precision_is_what_this_processor_is_clearly_faster_in(float32, bfloat16, best, monkeypatch):
+    seconds = {torch.float32: float32, torch.bfloat16: bfloat16}
+    monkeypatch.setattr(training, "convolution_seconds", seconds.get)
+    assert training.native_precision.__wrapped__("cpu") == best
+
+
+def test_timing_a_convolution_draws_no_random_number():
+    before = torch.get_rng_state()
+    assert training.convolution_seconds(torch.bfloat16, repeats=1) > 0
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_schedule_warms_up_and_ends_at_zero():
     plan = Plan("short", 600, batch=1, patch=1)
     assert plan.warmup == 60
