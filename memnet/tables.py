@@ -21,7 +21,7 @@ RUNS = {
         "sr-M6R6": "MemNet (multi-supervised; 291 images), trained longer",
     },
     3: {"denoising-M6R6": "MemNet"},
-    4: {"sr-M6R6": "MemNet"},
+    4: {"sr-M6R6-deepened": "MemNet", "sr-M6R6": "MemNet, deep from the start"},
     5: {"jpeg-M6R6": "MemNet"},
     6: {
         "sr-M4R6": "MemNet_M4R6 (depth 54)",

@@ -177,7 +177,7 @@ def test_recursions_that_cannot_be_deepened_are_refused(tmp_path, recursions):
 def test_pictures_of_ones_own_are_restored_by_the_network_for_any_level():
     assert experiments.run_for("denoising", None) == "denoising-M6R6-any"
     assert experiments.run_for("jpeg", "jpeg-M6R6") == "jpeg-M6R6"
-    assert experiments.run_for("super-resolution", None) == "sr-M6R6"
+    assert experiments.run_for("super-resolution", None) == "sr-M6R6-deepened"
     with pytest.raises(ValueError, match="is a network for super-resolution"):
         experiments.run_for("jpeg", "sr-M6R6")
 

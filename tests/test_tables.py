@@ -59,7 +59,7 @@ def test_what_is_missing_is_said_in_words():
 
 
 def test_a_part_of_a_set_has_no_difference_and_no_rank():
-    part = summary(rows(dataset="BSD100", pictures=12, psnr=40.0))
+    part = summary(rows("sr-M6R6-deepened", dataset="BSD100", pictures=12, psnr=40.0))
     found = cell(tables.comparison(4, part), dataset="BSD100", level=3, method="MemNet")
     assert (found.note, found.pictures) == ("12 of 100 pictures", 12)
     assert pd.isna(found.psnr_difference)
@@ -167,9 +167,14 @@ def test_points_of_fig_6():
 
 
 def test_the_committed_table_is_made_of_stored_rows_alone(monkeypatch):
-    stored = {"Set5": rows(), "Set14": rows(dataset="Set14", pictures=14)}
-    monkeypatch.setattr(experiments, "stored_rows", lambda run, name, level: stored.get(name) if level == 3 else None)
+    sizes = {"Set5": 5, "Set14": 14}
+
+    def stored(run, name, level):
+        return rows(run, dataset=name, pictures=sizes[name]) if level == 3 and name in sizes else None
+
+    monkeypatch.setattr(experiments, "stored_rows", stored)
     monkeypatch.setattr(experiments, "rows", None)  # nothing may be measured
     found = tables.committed(4)
-    assert cell(found, method="MemNet", dataset="Set14", level=3).pictures == 14
+    for method in ("MemNet", "MemNet, deep from the start"):
+        assert cell(found, method=method, dataset="Set14", level=3).pictures == 14
     assert cell(found, method="MemNet", dataset="Set5", level=2).note == "not measured"
