@@ -24,8 +24,9 @@ def campaign(
     """Train `runs` (by default all, in the order of `experiments.EXPERIMENTS`) to `steps` each; a sentence on each.
 
     They begin with `shallow` steps more, if it is told, in a cycle of their own with one recursion; a network without
-    recursions makes all of them in one. What an earlier piece left unfinished in `output` (data/weights unless given)
-    is resumed, what is finished stays as it is, and when `minutes` are nearly over the rest waits for the next piece.
+    recursions makes all of them in one, one that has a single recursion makes these alone. What an earlier piece left
+    unfinished in `output` (data/weights unless given) is resumed, what is finished stays as it is, and when `minutes`
+    are nearly over the rest waits for the next piece.
     `how` goes to `experiments.train` (batch=, patch=, rate=, settle=, overwrite= ...). Raises ValueError for an unknown
     run before anything is trained.
     """

@@ -76,6 +76,8 @@ def test_shallow_cycles_come_first_in_pieces_too(folder, monkeypatch):
     assert list(campaign.campaign(["sr-M6R6"], **how | {"steps": 99})) == ["sr-M6R6: finished before, 12 steps"]
     waiting = campaign.campaign(["sr-M6R6-NL"], output=folder, minutes=0.0, shallow=14, **TINY)
     assert list(waiting) == ["sr-M6R6-NL: waits at step 0 of 14"]
+    single = [list(campaign.campaign(["sr-M6R6-NL"], **how)) for _ in range(2)]
+    assert single == [["sr-M6R6-NL: step 14 of 14"], ["sr-M6R6-NL: finished before, 14 steps"]]
 
 
 def test_weights_that_are_there_are_not_overwritten_unasked(folder):
