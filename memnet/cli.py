@@ -80,7 +80,7 @@ def restore(
     precision: Annotated[
         str,
         typer.Option(
-            help="float32, or bfloat16: faster where the processor multiplies in it, 0.1 gray levels off on average."
+            help="float32, or bfloat16: faster on some processors, 0.1 gray levels off on average."
         ),
     ] = "float32",
     ensemble: Annotated[

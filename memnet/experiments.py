@@ -164,7 +164,7 @@ def run_for(task: str, run: str | None) -> str:
 def ready(run: str, precision: str = "float32") -> nn.Module:
     """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
 
-    `precision` bfloat16 gives a form that is faster where the processor multiplies in it, and less exact. Raises
+    `precision` bfloat16 gives a form that is faster on some processors, and less exact. Raises
     ValueError for an unknown run or precision, and as `load` for a run without weights.
     """
     if precision not in PRECISIONS:
