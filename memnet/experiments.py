@@ -164,8 +164,8 @@ def run_for(task: str, run: str | None) -> str:
 def ready(run: str, precision: str = "float32") -> nn.Module:
     """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
 
-    `precision` bfloat16 gives a form that is faster on some processors, and less exact. Raises
-    ValueError for an unknown run or precision, and as `load` for a run without weights.
+    `precision` bfloat16 gives a form that is faster on some processors, and less exact. Raises ValueError for an
+    unknown run or precision, and as `load` for a run without weights.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
