@@ -27,6 +27,10 @@ norms kept their statistics, `patches` how they were drawn in these steps, and `
 nothing. A run that begins from another's weights counts on from its cycles, which are listed with it where the other
 has been trained anew since. `memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly
 drew the same patches in the same order.
+
+`sr-M6R1`, and the cycles of `sr-M6R6-deepened`, were trained before these runs had names of their own, as `sr-M6R6-NS`
+and `sr-M6R6` with `--recursions 1`: with one recursion all three are the same network and, from one seed, get the same
+weights. The last three lines of `sr-M6R1.csv` were taken from the progress bar, which shows fewer digits.
 """
 
 REPORT_HEAD = f"""# Report
