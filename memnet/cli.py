@@ -240,7 +240,7 @@ def train(
     run: Annotated[str, typer.Argument(help="A run by name; `memnet runs` lists them.")],
     minutes: Annotated[float | None, typer.Option(help="Budget of this command.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="Budget of the whole schedule, in steps.")] = None,
-    recipe: Annotated[str, typer.Option(help="short (AdamW, cosine) or paper (SGD as printed).")] = "short",
+    recipe: Annotated[str, typer.Option(help="muon, short (AdamW), or paper (SGD as printed).")] = "muon",
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
     seed: Annotated[

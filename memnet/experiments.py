@@ -31,7 +31,7 @@ class Experiment:
     config: Config | StackConfig
     training_set: str
     shown_in: str
-    rate: float | None = None  # peak of the learning rate in recipe short, where the network does not bear its own
+    rate: float | None = None  # peak of the learning rate, where the network does not bear the recipe's
     levels: tuple[int, ...] | None = None  # to learn from, if not the task's
     parent: str | None = None  # the run whose weights it begins from, if not from new ones
 
@@ -277,7 +277,7 @@ def train(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    recipe: str = "short",
+    recipe: str = "muon",
     batch: int | None = None,
     patch: int | None = None,
     seed: int | None = None,
@@ -335,7 +335,7 @@ def train(
             precision = precision or training.native_precision(device)
             settle = fixed.settle if settle is None else settle
             by_error = fixed.by_error if by_error is None else by_error
-            rate = what.rate if rate is None and recipe == "short" else rate
+            rate = what.rate if rate is None and recipe != "paper" else rate
             how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
             how["recursions"] = None if config == what.config else recursions
             plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)

@@ -29,7 +29,7 @@ def trainer_for(steps=20, precision="float32", nan=False, settle=0.0, **how):
     patches = Patches(pictures(), task="super-resolution", patch=24, device="cuda")
     if nan:
         patches.pixels = patches.pixels.float() * torch.nan
-    plan = Plan("short", steps, batch=8, patch=24, precision=precision, settle=settle, by_error=True)
+    plan = Plan("muon", steps, batch=8, patch=24, precision=precision, settle=settle, by_error=True)
     return Trainer(model, patches, plan, **how)
 
 

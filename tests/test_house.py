@@ -18,6 +18,7 @@ ROOMS = (  # from the roof to the ground: a room imports only what is after it
     *("exercises", "analysis", "slips", "evaluation", "training", "patches", "restoration"),
     *(
         "inference",
+        "optimisers",
         "parallel",
         "checkpoints",
         "datasets",

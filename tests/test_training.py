@@ -17,7 +17,7 @@ from memnet.training import Plan, Trainer
 TINY = Config(2, 2, channels=4)
 
 
-def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="short", settle=0.25, by_error=True):
+def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="muon", settle=0.25, by_error=True):
     torch.manual_seed(1)
     planes = pictures() if planes is None else planes
     plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle, by_error=by_error)
@@ -112,11 +112,12 @@ def test_paper_recipe_clips_to_the_rate_and_slows_biases():
     assert moved <= 0.1 * 0.1 * 1.02  # rate x clip / rate, and a trace of weight decay
 
 
-def test_adamw_decays_convolution_weights_alone():
-    groups = trainer_for().optimiser.param_groups
-    assert [group["weight_decay"] for group in groups] == [1e-4, 0.0]
-    assert all(p.ndim == 4 for p in groups[0]["params"])
-    assert all(p.ndim < 4 for p in groups[1]["params"])
+@pytest.mark.parametrize("recipe", ["muon", "short"])
+def test_convolution_weights_alone_decay(recipe):
+    groups = trainer_for(recipe=recipe).optimiser.param_groups
+    assert {group["weight_decay"] for group in groups} == {1e-4, 0.0}
+    for group in groups:
+        assert all((p.ndim == 4) is (group["weight_decay"] > 0) for p in group["params"])
 
 
 def test_loss_weighs_final_and_intermediate_predictions_alike():
@@ -327,7 +328,7 @@ def test_compiled_pieces_give_the_same_gradients_with_one_graph_for_all_blocks()
     assert copied.blocks[0].recursive_unit._compiled_call_impl is None
 
 
-@pytest.mark.parametrize("recipe", ["short", "paper"])
+@pytest.mark.parametrize("recipe", ["muon", "short", "paper"])
 def test_a_step_reads_no_number_so_that_a_gpu_can_record_it(recipe, monkeypatch):
     trainer = trainer_for(recipe=recipe)
     for name in ("model", "average", "skips", "clip", "newest"):
