@@ -22,6 +22,8 @@ SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, no
     "evenly, statistics of every batch": {"by_error": False, "settle": 0.0},
     "by error, half the rate": {"peak": 4e-4},
     "by error, twice the rate": {"peak": 1.6e-3},
+    "by error, Muon": {"recipe": "muon"},
+    "by error, Muon, twice the rate": {"recipe": "muon", "peak": 1.6e-3},
     "by error, 2 patches of 48x48": {"batch": 2, "patch": 48},
     "by error, 18 patches of 16x16": {"batch": 18, "patch": 16},
 }
@@ -30,8 +32,8 @@ SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, no
 def trained(run: str, steps: int, seed: int, crops: HeldBack, **differs) -> dict[str, float]:
     """Gains of the better of the network and its average after `steps` more, and the spread of the loss."""
     model, _ = checkpoints.load(experiments.weights_path(run))
-    how = {"batch": 8, "patch": 24, "peak": 8e-4, "settle": 1.0, "by_error": True} | differs
-    plan = training.Plan("short", steps, seed=seed, precision=training.native_precision(crops.inputs.device), **how)
+    how = {"recipe": "short", "batch": 8, "patch": 24, "peak": 8e-4, "settle": 1.0, "by_error": True} | differs
+    plan = training.Plan(steps=steps, seed=seed, precision=training.native_precision(crops.inputs.device), **how)
     trainer = training.Trainer(model, patches_of(run, plan.patch, crops.inputs.device), plan)
     losses = np.array([float(trainer.step()[0]) for _ in range(steps)])
     gain = max(crops.gain(trainer.model), crops.gain(trainer.average))

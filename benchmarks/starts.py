@@ -1,4 +1,4 @@
-"""How new networks should start: recipe short under one budget of seconds, start by start, gains on held-back pictures.
+"""How new networks should start: one budget of seconds, start by start, gains on held-back pictures.
 
 python benchmarks/starts.py [--run RUN] [--seconds N] [--seeds N] [--output FILE]: prints Markdown, all from one run.
 
@@ -22,19 +22,21 @@ from memnet.deepening import deepened
 from memnet.model import build
 from memnet.patches import HeldBack, Patches
 
-STARTS = {  # name: scale and shift of FENet's batch norm, R in the first part of the seconds if not the run's
-    "FENet at scale 1, shift 0": (1.0, 0.0, None),
-    "FENet at scale 1/3, shift 1": (1 / 3, 1.0, None),
-    "the same, one recursion first": (1 / 3, 1.0, 1),
+STARTS = {  # name: recipe, scale and shift of FENet's batch norm, R in the first part of the seconds if not the run's
+    "FENet at scale 1, shift 0": ("short", 1.0, 0.0, None),
+    "FENet at scale 1/3, shift 1": ("short", 1 / 3, 1.0, None),
+    "the same, one recursion first": ("short", 1 / 3, 1.0, 1),
+    "scale 1/3, shift 1, by Muon": ("muon", 1 / 3, 1.0, None),
+    "the same, one recursion first, by Muon": ("muon", 1 / 3, 1.0, 1),
 }
 FIRST = 0.6  # the share of the seconds for one recursion
 
 
-def cycle(model: nn.Module, patches: Patches, crops: HeldBack, seconds: float, seed: int) -> tuple[nn.Module, dict]:
+def cycle(
+    model: nn.Module, patches: Patches, crops: HeldBack, seconds: float, seed: int, recipe: str
+) -> tuple[nn.Module, dict]:
     """The better of network and average after so many seconds, and what they were: gain, steps, seconds."""
-    plan = training.Plan(
-        "short", 10, 8, 24, seed, training.native_precision(patches.device), settle=0.25, by_error=True
-    )
+    plan = training.Plan(recipe, 10, 8, 24, seed, training.native_precision(patches.device), settle=0.25, by_error=True)
     steps = int(seconds / training.seconds_per_step(model, patches, plan))
     trainer, begin = training.Trainer(model, patches, replace(plan, steps=max(10, steps))), time.monotonic()
     for _ in range(trainer.plan.steps):
@@ -44,19 +46,19 @@ def cycle(model: nn.Module, patches: Patches, crops: HeldBack, seconds: float, s
     return model, {"gain": gain, "steps": trainer.plan.steps, "seconds": took}
 
 
-def begun(run: str, seconds: float, seed: int, scale: float, shift: float, first: int | None) -> dict:
+def begun(run: str, seconds: float, seed: int, recipe: str, scale: float, shift: float, first: int | None) -> dict:
     """What a new network gains after so many seconds from such a start."""
     what, patches, crops = experiments.experiment(run), patches_of(run, 24, device()), crops_of(run, device())
     torch.manual_seed(seed)
-    model = training.initialise(build(experiments.with_recursions(what, first)), "short").to(device())
+    model = training.initialise(build(experiments.with_recursions(what, first)), recipe).to(device())
     nn.init.constant_(model.fenet[0].weight, scale)
     nn.init.constant_(model.fenet[0].bias, shift)
     if not first:
-        return cycle(model, patches, crops, seconds, seed)[1]
-    model, before = cycle(model, patches, crops, FIRST * seconds, seed)
+        return cycle(model, patches, crops, seconds, seed, recipe)[1]
+    model, before = cycle(model, patches, crops, FIRST * seconds, seed, recipe)
     model = deepened(model, what.config.recursions)
     model = training.renew_statistics(model, patches, batches=25, batch=8, seed=seed)
-    _, after = cycle(model, patches, crops, seconds - before["seconds"], seed + 1)
+    _, after = cycle(model, patches, crops, seconds - before["seconds"], seed + 1, recipe)
     return {
         "gain": after["gain"],
         "steps": f"{before['steps']} + {after['steps']}",
@@ -67,8 +69,8 @@ def begun(run: str, seconds: float, seed: int, scale: float, shift: float, first
 def compared(run: str, seconds: float, seeds: int) -> list[dict]:
     """One row for each start: the gain after so many seconds, mean over seeds, and what the first seed took."""
     rows = []
-    for name, (scale, shift, first) in STARTS.items():
-        found = [begun(run, seconds, seed, scale, shift, first) for seed in range(seeds)]
+    for name, how in STARTS.items():
+        found = [begun(run, seconds, seed, *how) for seed in range(seeds)]
         gains = [one["gain"] for one in found]
         rows.append({"start": name, "gain": float(np.mean(gains)), "from": min(gains), "to": max(gains)})
         rows[-1] |= {"steps": found[0]["steps"], "seconds": round(found[0]["seconds"])}

@@ -98,7 +98,6 @@ EXPERIMENTS = {
         # Paper: 80 layers from the start. Ours for a CPU: 20 of them, which learn faster, and 80 that begin from these.
         Experiment("sr-M6R1", SR, replace(PRESETS["M6R6"], recursions=1), "291", "the start of sr-M6R6-deepened"),
         Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "table 4, fig. 8", parent="sr-M6R1"),
-        Experiment("jpeg-M6R6-deepened", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 9"),
     )
 }
 DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6"}
