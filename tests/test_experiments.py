@@ -221,9 +221,9 @@ def test_a_limit_takes_the_first_pictures_where_more_are_stored(small, monkeypat
 
 
 def test_recipes_are_named(small):
-    with pytest.raises(ValueError, match="unknown recipe 'long': choose one of muon, short, paper"):
+    with pytest.raises(ValueError, match="unknown recipe 'long': choose one of soap, muon, short, paper"):
         train(small, recipe="long")
-    assert set(training.RECIPES) == {"muon", "short", "paper"}
+    assert set(training.RECIPES) == {"soap", "muon", "short", "paper"}
 
 
 def test_a_commit_is_marked_where_code_or_notebooks_were_changed(monkeypatch):

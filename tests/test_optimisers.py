@@ -1,4 +1,4 @@
-"""Muon against its definition, on small kernels."""
+"""Muon and SOAP against their definitions, on small kernels."""
 
 from copy import deepcopy
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from memnet import optimisers
 from memnet.model import Config, build
-from memnet.optimisers import Muon
+from memnet.optimisers import Muon, Soap
 
 
 def groups_of(model, rate=1e-2, decay=0.0):
@@ -26,22 +26,25 @@ def small():
     return build(Config(2, 2, channels=4)).to(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("shape", [(4, 6, 3, 3), (6, 2, 1, 1), (5, 5, 1, 1)])
+def matrix(rows, columns, seed=1):
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", [(4, 54), (6, 2), (5, 5)])
 def test_singular_values_come_near_one_and_their_vectors_stay(shape):
-    kernel = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    turned = optimisers.orthogonal([kernel])[0]
-    assert turned.shape == kernel.shape
-    u, _, v = torch.linalg.svd(kernel.flatten(1).double(), full_matrices=False)
-    values = u.T @ turned.flatten(1).double() @ v.T
+    given = matrix(*shape)
+    turned = optimisers.orthogonal([given])[0]
+    assert turned.shape == given.shape
+    u, _, v = torch.linalg.svd(given.double(), full_matrices=False)
+    values = u.T @ turned.double() @ v.T
     assert 0.6 < values.diagonal().min() <= values.diagonal().max() < 1.25
     torch.testing.assert_close(values, values.diagonal().diag(), atol=1e-4, rtol=0)
 
 
-def test_kernels_of_all_widths_are_turned_as_if_each_were_alone():
-    shapes = ((4, 6, 3, 3), (4, 2, 1, 1), (3, 5, 3, 3), (4, 9, 1, 1))
-    kernels = [torch.randn(shape, generator=torch.Generator().manual_seed(n)) for n, shape in enumerate(shapes)]
-    for kernel, turned in zip(kernels, optimisers.orthogonal(kernels), strict=True):
-        torch.testing.assert_close(turned, optimisers.orthogonal([kernel])[0])
+def test_matrices_of_all_widths_are_turned_as_if_each_were_alone():
+    given = [matrix(*shape, seed=n) for n, shape in enumerate(((4, 54), (4, 2), (3, 45), (4, 9)))]
+    for one, turned in zip(given, optimisers.orthogonal(given), strict=True):
+        torch.testing.assert_close(turned, optimisers.orthogonal([one])[0])
 
 
 def test_a_kernels_step_has_one_length_whatever_the_gradients_size():
@@ -67,9 +70,53 @@ def test_momentum_is_nesterovs_and_decay_is_apart_from_the_step():
         kernel.grad = gradient.clone()
         muon.step()
         momentum = 0.95 * momentum + 0.05 * gradient
-        update = optimisers.orthogonal([0.05 * gradient + 0.95 * momentum])[0]
+        update = optimisers.orthogonal([(0.05 * gradient + 0.95 * momentum).flatten(1)])[0].view(2, 3, 1, 1)
         expected = expected * (1 - 0.5 * 0.1) - 0.5 * 0.2 * 3**0.5 * update
         torch.testing.assert_close(kernel.detach(), expected)
+
+
+def test_soap_is_adamw_along_its_axes():
+    model, refreshed = small(), small()
+    plain = deepcopy(model)
+    soap, adamw = Soap(groups_of(model), betas=(0.9, 0.999)), torch.optim.AdamW(groups_of(plain), fused=True)
+    turning = Soap(groups_of(refreshed), betas=(0.9, 0.999))
+    for seed in range(3):
+        for one, optimiser in ((model, soap), (plain, adamw), (refreshed, turning)):
+            given_gradients(one, seed)
+            optimiser.step()
+        turning.refresh(10 * (seed + 1))
+    kernel, same, other = (one.blocks[0].gate_unit[-1].weight for one in (model, plain, refreshed))
+    torch.testing.assert_close(kernel, same, rtol=1e-4, atol=1e-6)  # its axes are those of the weights until refreshed
+    assert not torch.allclose(kernel, other, atol=1e-3)
+
+
+def test_soaps_axes_become_those_in_which_gradients_vary():
+    kernel = nn.Parameter(torch.zeros(4, 6, 1, 1))
+    soap = Soap([{"params": [kernel], "weight_decay": 0.0, "lr": torch.tensor(1e-3)}], betas=(0.9, 0.999))
+    left, right = (torch.linalg.qr(matrix(size, size, seed=size))[0] for size in (4, 6))
+    sizes = torch.outer(torch.tensor([8.0, 4.0, 2.0, 1.0]), torch.tensor([32.0, 16.0, 8.0, 4.0, 2.0, 1.0]))
+    for step in range(1, 201):
+        kernel.grad = (left @ (sizes * matrix(4, 6, seed=step)) @ right.T).view(4, 6, 1, 1)
+        soap.step()
+        soap.refresh(step)
+    for edge, axes in (("rows", left), ("columns", right)):
+        found = soap.state[kernel][f"{edge}_axes"]
+        torch.testing.assert_close(found.T @ found, torch.eye(len(found)), atol=1e-5, rtol=0)
+        assert (found.T @ axes).abs()[:2, :2].diagonal().min() > 0.9  # the strong ones, in their order
+    assert soap.state[kernel]["steps"] == 199  # the first step is for the axes alone
+
+
+def test_axes_are_renewed_after_the_first_step_and_every_tenth():
+    model = small()
+    soap = Soap(groups_of(model), betas=(0.9, 0.999))
+    axes, changed = soap.state[soap.kernels()[0]]["columns_axes"], []
+    for step in range(1, 31):
+        given_gradients(model, step)
+        soap.step()
+        before = axes.clone()
+        soap.refresh(step)
+        changed += [step] * (not torch.equal(axes, before))
+    assert changed == [1, 10, 20, 30]
 
 
 def test_all_but_kernels_between_maps_move_as_with_adamw():
@@ -87,35 +134,37 @@ def test_all_but_kernels_between_maps_move_as_with_adamw():
     assert {"fenet.2.weight", "reconnet.conv.weight"} <= alike  # from one map, and to one
 
 
-def test_no_parameter_and_no_momentum_moves_where_a_gradient_is_not_finite():
+@pytest.mark.parametrize("kind", [Muon, Soap])
+def test_no_parameter_and_nothing_remembered_moves_where_a_gradient_is_not_finite(kind):
     model = small()
-    muon = Muon(groups_of(model, decay=0.1), betas=(0.9, 0.999))
+    first = kind(groups_of(model, decay=0.1), betas=(0.9, 0.999))
     given_gradients(model)
-    muon.found_inf = torch.tensor(0.0)
-    muon.step()
-    before, state = deepcopy(model.state_dict()), deepcopy(muon.state_dict()["state"])
+    first.found_inf = torch.tensor(0.0)
+    first.step()
+    before, state = deepcopy(model.state_dict()), deepcopy(first.state_dict()["state"])
     given_gradients(model, factor=float("nan"))
-    muon.found_inf = torch.tensor(1.0)
-    muon.step()
+    first.found_inf = torch.tensor(1.0)
+    first.step()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
-    for number, slots in muon.state_dict()["state"].items():
+    for number, slots in first.state_dict()["state"].items():
         for name, value in slots.items():
             assert torch.equal(value, state[number][name]), (number, name)
 
 
-def test_it_goes_on_from_its_state_bit_for_bit():
+@pytest.mark.parametrize("kind", [Muon, Soap])
+def test_it_goes_on_from_its_state_bit_for_bit(kind):
     model = small()
-    muon = Muon(groups_of(model), betas=(0.9, 0.999))
+    first = kind(groups_of(model), betas=(0.9, 0.999))
     given_gradients(model)
-    muon.step()
+    first.step()
     other = deepcopy(model)
-    again = Muon(groups_of(other), betas=(0.9, 0.999))
-    again.load_state_dict(deepcopy(muon.state_dict()))
-    for one, optimiser in ((model, muon), (other, again)):
-        for group in optimiser.param_groups:
+    again = kind(groups_of(other), betas=(0.9, 0.999))
+    again.load_state_dict(deepcopy(first.state_dict()))
+    for one, each in ((model, first), (other, again)):
+        for group in each.param_groups:
             group["lr"].fill_(3e-3)
         given_gradients(one, 5)
-        optimiser.step()
+        each.step()
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(p, q)

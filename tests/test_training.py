@@ -17,7 +17,7 @@ from memnet.training import Plan, Trainer
 TINY = Config(2, 2, channels=4)
 
 
-def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="muon", settle=0.25, by_error=True):
+def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="soap", settle=0.25, by_error=True):
     torch.manual_seed(1)
     planes = pictures() if planes is None else planes
     plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle, by_error=by_error)
@@ -112,7 +112,7 @@ def test_paper_recipe_clips_to_the_rate_and_slows_biases():
     assert moved <= 0.1 * 0.1 * 1.02  # rate x clip / rate, and a trace of weight decay
 
 
-@pytest.mark.parametrize("recipe", ["muon", "short"])
+@pytest.mark.parametrize("recipe", ["soap", "muon", "short"])
 def test_convolution_weights_alone_decay(recipe):
     groups = trainer_for(recipe=recipe).optimiser.param_groups
     assert {group["weight_decay"] for group in groups} == {1e-4, 0.0}
@@ -328,7 +328,7 @@ def test_compiled_pieces_give_the_same_gradients_with_one_graph_for_all_blocks()
     assert copied.blocks[0].recursive_unit._compiled_call_impl is None
 
 
-@pytest.mark.parametrize("recipe", ["muon", "short", "paper"])
+@pytest.mark.parametrize("recipe", ["soap", "muon", "short", "paper"])
 def test_a_step_reads_no_number_so_that_a_gpu_can_record_it(recipe, monkeypatch):
     trainer = trainer_for(recipe=recipe)
     for name in ("model", "average", "skips", "clip", "newest"):
