@@ -14,6 +14,10 @@ LENGTH = 0.2  # rms of a kernel's step at rate 1: about that of AdamW, so that o
 SMALLEST = 1e-8  # what is added to a root of squares before it divides
 MEMORY = 0.95  # share of SOAP's covariances that stays from step to step
 REFRESHED_EVERY = 10  # steps of SOAP from one set of axes to the next
+WIDEST = 768  # edge of a matrix above which SOAP leaves the axes of its weights: they would take too much memory
+
+
+EDGES = ("rows", "columns")
 
 
 class ForKernels(torch.optim.Optimizer):
@@ -92,13 +96,14 @@ class Muon(ForKernels):
 class Soap(ForKernels):
     """AdamW along the axes in which a kernel's gradients vary independently, instead of along each single weight.
 
-    The axes are the eigenvectors of the gradients' covariances by rows (O x O) and by columns (I K K x I K K), renewed
-    every `REFRESHED_EVERY` steps (Vyas et al., 2024: "SOAP: improving and stabilizing Shampoo using Adam").
+    The axes are the eigenvectors of the gradients' covariances by rows (O x O) and by columns (I K K x I K K, unless
+    that is above `WIDEST`), renewed every `REFRESHED_EVERY` steps (Vyas et al., 2024: "SOAP: improving and stabilizing
+    Shampoo using Adam").
     """
 
     def at_first(self, kernel: Tensor) -> dict[str, Tensor]:
         matrix = torch.zeros_like(kernel.flatten(1), memory_format=torch.contiguous_format)
-        edges = {"rows": matrix.shape[0], "columns": matrix.shape[1]}
+        edges = {edge: size for edge, size in zip(EDGES, matrix.shape, strict=True) if size <= WIDEST}
         remembered = {"mean": matrix, "square": matrix.clone(), "steps": matrix.new_zeros(())}
         remembered |= {f"{edge}_covariance": matrix.new_zeros(size, size) for edge, size in edges.items()}
         return remembered | {f"{edge}_axes": torch.eye(size).to(matrix) for edge, size in edges.items()}
@@ -107,15 +112,15 @@ class Soap(ForKernels):
         found = []
         for kernel, gradient in zip(kernels, gradients, strict=True):
             known, gradient = self.state[kernel], gradient.flatten(1)
-            rows, columns = known["rows_axes"], known["columns_axes"]
-            known["rows_covariance"].lerp_(gradient @ gradient.T, (1 - MEMORY) * good)
-            known["columns_covariance"].lerp_(gradient.T @ gradient, (1 - MEMORY) * good)
+            for edge, by_rows in zip(EDGES, (gradient, gradient.T), strict=True):
+                if f"{edge}_covariance" in known:
+                    known[f"{edge}_covariance"].lerp_(by_rows @ by_rows.T, (1 - MEMORY) * good)
             known["mean"].lerp_(gradient, (1 - self.betas[0]) * good)
-            known["square"].lerp_((rows.T @ gradient @ columns).square(), (1 - self.betas[1]) * good)
+            known["square"].lerp_(along_axes(known, gradient).square(), (1 - self.betas[1]) * good)
             known["steps"].add_(good)
             seen = [1 - torch.pow(beta, known["steps"].clamp(min=1)) for beta in self.betas]
-            along = rows.T @ known["mean"] @ columns / seen[0]
-            found.append(rows @ (along / ((known["square"] / seen[1]).sqrt() + SMALLEST)) @ columns.T)
+            mean = along_axes(known, known["mean"]) / seen[0]
+            found.append(along_weights(known, mean / ((known["square"] / seen[1]).sqrt() + SMALLEST)))
         return found
 
     @torch.no_grad()
@@ -125,7 +130,9 @@ class Soap(ForKernels):
             return
         for kernel in self.kernels():
             known = self.state[kernel]
-            for number, edge in enumerate(("rows", "columns")):
+            for number, edge in enumerate(EDGES):
+                if f"{edge}_axes" not in known:
+                    continue
                 axes, covariance = known[f"{edge}_axes"], known[f"{edge}_covariance"]
                 if step == 1:
                     axes.copy_(torch.linalg.eigh(covariance)[1].flip(1))
@@ -136,6 +143,18 @@ class Soap(ForKernels):
             if step == 1:
                 for name in ("mean", "square", "steps"):
                     known[name].zero_()
+
+
+def along_axes(known: dict[str, Tensor], matrix: Tensor) -> Tensor:
+    """A matrix of numbers along the weights as one along the axes that SOAP knows of it."""
+    matrix = known["rows_axes"].T @ matrix if "rows_axes" in known else matrix
+    return matrix @ known["columns_axes"] if "columns_axes" in known else matrix
+
+
+def along_weights(known: dict[str, Tensor], matrix: Tensor) -> Tensor:
+    """The inverse of `along_axes`."""
+    matrix = known["rows_axes"] @ matrix if "rows_axes" in known else matrix
+    return matrix @ known["columns_axes"].T if "columns_axes" in known else matrix
 
 
 def is_kernel(parameter: Tensor) -> bool:

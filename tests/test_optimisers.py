@@ -106,6 +106,20 @@ def test_soaps_axes_become_those_in_which_gradients_vary():
     assert soap.state[kernel]["steps"] == 199  # the first step is for the axes alone
 
 
+def test_edges_that_are_too_wide_keep_the_axes_of_the_weights(monkeypatch):
+    monkeypatch.setattr(optimisers, "WIDEST", 8)
+    model = small()
+    soap = Soap(groups_of(model), betas=(0.9, 0.999))
+    for step in range(1, 3):
+        given_gradients(model, step)
+        soap.step()
+        soap.refresh(step)
+    known = soap.state[soap.kernels()[0]]
+    assert known["square"].shape[1] > 8
+    assert {name for name in known if name.endswith("_axes")} == {"rows_axes"}
+    assert known["square"].min() > 0
+
+
 def test_axes_are_renewed_after_the_first_step_and_every_tenth():
     model = small()
     soap = Soap(groups_of(model), betas=(0.9, 0.999))
