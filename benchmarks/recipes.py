@@ -23,7 +23,7 @@ SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, no
     "by error, half the rate": {"peak": 4e-4},
     "by error, twice the rate": {"peak": 1.6e-3},
     "by error, Muon": {"recipe": "muon"},
-    "by error, Muon, twice the rate": {"recipe": "muon", "peak": 1.6e-3},
+    "by error, SOAP": {"recipe": "soap"},
     "by error, 2 patches of 48x48": {"batch": 2, "patch": 48},
     "by error, 18 patches of 16x16": {"batch": 18, "patch": 16},
 }

@@ -27,7 +27,8 @@ STARTS = {  # name: recipe, scale and shift of FENet's batch norm, R in the firs
     "FENet at scale 1/3, shift 1": ("short", 1 / 3, 1.0, None),
     "the same, one recursion first": ("short", 1 / 3, 1.0, 1),
     "scale 1/3, shift 1, by Muon": ("muon", 1 / 3, 1.0, None),
-    "the same, one recursion first, by Muon": ("muon", 1 / 3, 1.0, 1),
+    "scale 1/3, shift 1, by SOAP": ("soap", 1 / 3, 1.0, None),
+    "the same, one recursion first, by SOAP": ("soap", 1 / 3, 1.0, 1),
 }
 FIRST = 0.6  # the share of the seconds for one recursion
 

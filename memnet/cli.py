@@ -240,7 +240,7 @@ def train(
     run: Annotated[str, typer.Argument(help="A run by name; `memnet runs` lists them.")],
     minutes: Annotated[float | None, typer.Option(help="Budget of this command.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="Budget of the whole schedule, in steps.")] = None,
-    recipe: Annotated[str, typer.Option(help="muon, short (AdamW), or paper (SGD as printed).")] = "muon",
+    recipe: Annotated[str, typer.Option(help="soap, muon, short (AdamW), or paper (SGD as printed).")] = "soap",
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
     seed: Annotated[
@@ -321,6 +321,7 @@ def campaign(
     minutes: Annotated[
         float | None, typer.Option(help="Budget of this piece; nothing begins with under 2 left.", min=0)
     ] = None,
+    recipe: Annotated[str, typer.Option(help="As for train.")] = "soap",
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for weights, logs and states; data/weights.")] = None,
@@ -342,7 +343,7 @@ def campaign(
     if measured and output is not None:
         raise ValueError("--measure looks at the weights in data/weights: leave --output out")
     fast = {"compiled": compiled, "recorded": recorded}
-    how = {"batch": batch, "patch": patch, "output": output, "overwrite": overwrite, **fast}
+    how = {"recipe": recipe, "batch": batch, "patch": patch, "output": output, "overwrite": overwrite, **fast}
     for sentence in pieces.campaign(runs or (), steps=steps, shallow=shallow, minutes=minutes, **how):
         typer.echo(sentence)
     for sentence in pieces.measure(runs or ()) if measured else ():

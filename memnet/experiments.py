@@ -276,7 +276,7 @@ def train(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    recipe: str = "muon",
+    recipe: str = "soap",
     batch: int | None = None,
     patch: int | None = None,
     seed: int | None = None,

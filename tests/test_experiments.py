@@ -47,7 +47,7 @@ def test_training_leaves_weights_log_and_state(small):
     model, history = checkpoints.load(path)
     assert model.config == experiments.EXPERIMENTS["sr-M6R6"].config
     cycle = history["cycles"][0]
-    assert (cycle["steps"], cycle["planned_steps"], cycle["batch"], cycle["recipe"]) == (12, 12, 2, "muon")
+    assert (cycle["steps"], cycle["planned_steps"], cycle["batch"], cycle["recipe"]) == (12, 12, 2, "soap")
     assert cycle["images_per_second"] > 0
     assert sorted(p.name for p in small.iterdir()) == ["sr-M6R6.csv", "sr-M6R6.safetensors", "sr-M6R6.state"]
 
@@ -245,7 +245,7 @@ def test_without_git_there_is_no_commit(monkeypatch):
     assert experiments.commit() is None
 
 
-@pytest.mark.parametrize(("recipe", "peak"), [("muon", 5e-4), ("short", 5e-4), ("paper", None)])
+@pytest.mark.parametrize(("recipe", "peak"), [("soap", 5e-4), ("short", 5e-4), ("paper", None)])
 def test_a_run_brings_its_own_rate_to_the_short_recipe(small, monkeypatch, recipe, peak):
     slow = experiments.Experiment("sr-skip", "super-resolution", Config(1, 1, channels=2), "291", "a test", rate=5e-4)
     monkeypatch.setitem(experiments.EXPERIMENTS, "sr-skip", slow)

@@ -22,22 +22,23 @@ pytestmark = [
 SMALL = Config(3, 2, channels=16)
 
 
-def trainer_for(steps=20, precision="float32", nan=False, settle=0.0, **how):
+def trainer_for(steps=20, precision="float32", nan=False, settle=0.0, recipe="soap", **how):
     torch.manual_seed(1)
     model = build(SMALL)
     torch.nn.init.zeros_(model.reconnet.conv.weight)
     patches = Patches(pictures(), task="super-resolution", patch=24, device="cuda")
     if nan:
         patches.pixels = patches.pixels.float() * torch.nan
-    plan = Plan("muon", steps, batch=8, patch=24, precision=precision, settle=settle, by_error=True)
+    plan = Plan(recipe, steps, batch=8, patch=24, precision=precision, settle=settle, by_error=True)
     return Trainer(model, patches, plan, **how)
 
 
+@pytest.mark.parametrize("recipe", ["soap", "muon", "short"])
 @pytest.mark.parametrize("settle", [0.0, 0.8])  # from the fourth of 20 steps another graph, and patches by error
 @pytest.mark.parametrize("compiled", [False, True])
-def test_recorded_steps_are_the_steps_as_written(compiled, settle):
-    plain = trainer_for(compiled=False, recorded=False, settle=settle)
-    fast = trainer_for(compiled=compiled, recorded=True, settle=settle)
+def test_recorded_steps_are_the_steps_as_written(compiled, settle, recipe):
+    plain = trainer_for(compiled=False, recorded=False, settle=settle, recipe=recipe)
+    fast = trainer_for(compiled=compiled, recorded=True, settle=settle, recipe=recipe)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for number in range(8):
             (loss, norm), (loss_too, norm_too) = plain.step(), fast.step()
