@@ -56,7 +56,9 @@ def main() -> None:
         )
     }
     native = training.native_precision(where)
-    loops = {f"memnet train, {precision}": (precision, {}) for precision in dict.fromkeys(("float32", native))}
+    loops = {
+        f"memnet train --recipe short, {precision}": (precision, {}) for precision in dict.fromkeys(("float32", native))
+    }
     if where.type == "cuda":
         for words, how in GPU_LOOPS.items():
             loops[f"{words}, {native}"] = (native, how)

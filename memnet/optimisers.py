@@ -3,6 +3,8 @@
 This room knows parameters and gradients; it knows no network, no picture and no schedule.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -20,7 +22,7 @@ WIDEST = 768  # edge of a matrix above which SOAP leaves the axes of its weights
 EDGES = ("rows", "columns")
 
 
-class ForKernels(torch.optim.Optimizer):
+class ForKernels(torch.optim.Optimizer, ABC):
     """One optimiser for the kernels of convolutions between feature maps, AdamW (fused) for all other parameters.
 
     A kernel (O, I, K, K) is the matrix (O, I K K) that it multiplies patches with. `groups` are as AdamW's, each with
@@ -62,13 +64,13 @@ class ForKernels(torch.optim.Optimizer):
         self.rest.found_inf = self.found_inf
         self.rest.step()
 
+    @abstractmethod
     def at_first(self, kernel: Tensor) -> dict[str, Tensor]:
         """What is remembered of a kernel's gradients, before there are any."""
-        raise NotImplementedError
 
+    @abstractmethod
     def updates(self, kernels: list[Tensor], gradients: list[Tensor], good: Tensor) -> list[Tensor]:
         """What to subtract from each kernel at rate 1, (O, I K K). Where `good` is 0 what is remembered must stay."""
-        raise NotImplementedError
 
     def refresh(self, step: int) -> None:
         """To be called after each step, numbered from 1: what is too seldom to be part of every step."""
