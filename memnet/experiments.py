@@ -60,6 +60,7 @@ def first_blocks(blocks: int) -> Config:
 
 
 SR = "super-resolution"
+M6R1 = replace(PRESETS["M6R6"], recursions=1)  # 20 layers
 EXPERIMENTS = {
     run.name: run
     for run in (
@@ -96,8 +97,14 @@ EXPERIMENTS = {
             parent="jpeg-M6R6",
         ),
         # Paper: 80 layers from the start. Ours for a CPU: 20 of them, which learn faster, and 80 that begin from these.
-        Experiment("sr-M6R1", SR, replace(PRESETS["M6R6"], recursions=1), "291", "the start of sr-M6R6-deepened"),
+        Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6-deepened"),
         Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "table 4, fig. 8", parent="sr-M6R1"),
+        Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6-deepened"),
+        Experiment("jpeg-M6R6-deepened", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5", parent="jpeg-M6R1"),
+        Experiment("denoising-M6R1", "denoising", M6R1, "BSD300", "the start of denoising-M6R6-deepened"),
+        Experiment(
+            "denoising-M6R6-deepened", "denoising", memnet_of("M6R6"), "BSD300", "table 3", parent="denoising-M6R1"
+        ),
     )
 }
 DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6"}
