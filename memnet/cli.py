@@ -259,6 +259,10 @@ def train(
             "--by-error/--evenly", help="Whether patches are then drawn by how wrong their inputs are; the recipe's."
         ),
     ] = None,
+    enlarge: Annotated[
+        int | None,
+        typer.Option(help="Times the edge that patches then have, as many fewer; the recipe's where the batch allows."),
+    ] = None,
     recursions: Annotated[
         int | None, typer.Option(help="R in this cycle, if fewer than the run's: faster; --extend deepens.", min=1)
     ] = None,
@@ -294,7 +298,8 @@ def train(
     from memnet import experiments, parallel
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-    budget |= {"rate": rate, "settle": settle, "by_error": by_error, "recursions": recursions}
+    budget |= {"rate": rate, "settle": settle, "by_error": by_error, "enlarge": enlarge}
+    budget |= {"recursions": recursions}
     mode = {
         "local_norms": local_norms,
         "compiled": compiled,

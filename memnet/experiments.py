@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from memnet import checkpoints, datasets, degradations, evaluation, parallel, training
-from memnet.deepening import deepened
+from memnet.deepening import added_norms, deepened
 from memnet.inference import PRECISIONS, inference_form
 from memnet.model import PRESETS, Config, StackConfig, build, variant
 from memnet.patches import HeldBack, Patches, some_of, split
@@ -107,7 +107,7 @@ EXPERIMENTS = {
         ),
     )
 }
-DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6"}
+DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6-deepened"}
 RUNS_FOR_ANY_LEVEL = {"denoising": "denoising-M6R6-any", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6-any"}
 
 EXAMPLES = {  # (data set, picture, level) of the qualitative figures: the paper's, and ours of the embedded set
@@ -290,6 +290,7 @@ def train(
     rate: float | None = None,
     settle: float | None = None,
     by_error: bool | None = None,
+    enlarge: int | None = None,
     recursions: int | None = None,
     precision: str | None = None,
     output: Path | None = None,
@@ -309,7 +310,8 @@ def train(
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
     same patches again otherwise. `rate` is the peak of the learning rate, the experiment's or the recipe's unless
     given, `settle` the share of the steps, the last ones, in which batch norms keep their statistics, and `by_error`
-    whether patches are then drawn by how wrong their inputs are: both the recipe's unless given. With fewer
+    whether patches are then drawn by how wrong their inputs are, `enlarge` how many times larger their edge is then
+    (and so many fewer are drawn that their pixels are as many): the recipe's unless given. With fewer
     `recursions` than the run's, new weights are those of a shallower network, which learns faster by the second; the
     cycle that extends them gives them the run's (or as many as it is told, a multiple). `compiled` says whether
     torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
@@ -341,15 +343,19 @@ def train(
             precision = precision or training.native_precision(device)
             settle = fixed.settle if settle is None else settle
             by_error = fixed.by_error if by_error is None else by_error
+            batch = batch or fixed.batch
+            if enlarge is None:
+                enlarge = 1 if batch % fixed.enlarge**2 else fixed.enlarge
             rate = what.rate if rate is None and recipe != "paper" else rate
             how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
-            how["recursions"] = None if config == what.config else recursions
-            plan = training.Plan(recipe, steps or 10, batch or fixed.batch, patch or fixed.patch, **how)
+            how |= {"recursions": None if config == what.config else recursions, "enlarge": enlarge}
+            plan = training.Plan(recipe, steps or 10, batch, patch or fixed.patch, **how)
         stride = training.RECIPES[plan.recipe].stride
         patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
         if model.config != config:
-            model = deepened(model, config.recursions).to(device)
-            model = training.renew_statistics(model, patches, batches=25, batch=plan.batch, seed=plan.seed + 10**6)
+            deeper = deepened(model, config.recursions).to(device)
+            renew = {"batches": 25, "batch": plan.batch, "seed": plan.seed + 10**6}
+            model = training.renew_statistics(deeper, patches, norms=added_norms(model, deeper), **renew)
         if parallel.size() > 1 and not local_norms:
             model = parallel.synchronised(model)
         fast = {"compiled": compiled, "recorded": recorded}

@@ -4,6 +4,7 @@ Pictures live on the device as planes in fixed point: there is no loader. This r
 """
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -53,15 +54,28 @@ class Patches:
         pairs = zip(planes, upright, strict=True)
         stacks = upright + [transposed(p, stack, self.task.name, self.levels) for p, stack in pairs]
         self.pixels = torch.cat([torch.from_numpy(s.reshape(len(s), -1)) for s in stacks], dim=1).to(self.device)
-        shapes = torch.tensor([s.shape[1:] for s in stacks])
-        grid = (shapes - patch) // stride + 1
-        self.stride = stride
-        self.widths, self.columns = shapes[:, 1].to(self.device), grid[:, 1].to(self.device)
-        self.starts = cumulative(shapes.prod(dim=1)).to(self.device)
-        self.first = cumulative(grid.prod(dim=1)).to(self.device)
-        self.positions = int(grid.prod(dim=1).sum())
+        self.shapes, self.stride = torch.tensor([s.shape[1:] for s in stacks]), stride
+        self.widths = self.shapes[:, 1].to(self.device)
+        self.starts = cumulative(self.shapes.prod(dim=1)).to(self.device)
+        self.lay_grid()
         # Paper: all levels alike; its levels are near each other.
         self.importance = self.balance() if levels else torch.ones(len(self.levels), device=self.device)
+
+    def lay_grid(self) -> None:
+        """Where patches of the present size can lie; a picture that holds none has no place. ValueError for none."""
+        grid = ((self.shapes - self.patch) // self.stride + 1).clamp(min=0)
+        self.columns = grid[:, 1].to(self.device)
+        self.first = cumulative(grid.prod(dim=1)).to(self.device)
+        self.positions = int(grid.prod(dim=1).sum())
+        if not self.positions:
+            raise ValueError(f"no training picture holds a patch of {self.patch}x{self.patch} pixels")
+
+    def enlarged(self, times: int) -> "Patches":
+        """The same pictures for patches of `times` the edge; ValueError when no picture holds one."""
+        larger = copy(self)
+        larger.patch = times * self.patch
+        larger.lay_grid()
+        return larger
 
     def balance(self) -> Tensor:
         """What each level's loss is weighed by, mean 1: in proportion to one over the rms error of its inputs."""

@@ -248,7 +248,7 @@ def cycles_of(run: str) -> list[dict]:
         facts |= {"R": cycle.get("recursions") or getattr(experiments.experiment(run).config, "recursions", "")}
         facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
         facts |= {"rate": cycle.get("peak") or RECIPES[cycle["recipe"]].rate, "settled": cycle.get("settle", 0.0)}
-        facts |= {"patches": "by error" if cycle.get("by_error") else "evenly"}
+        facts |= {"patches": "by error" if cycle.get("by_error") else "evenly", "enlarged": cycle.get("enlarge", 1)}
         facts |= {"seed": cycle.get("seed", 0), "precision": cycle.get("precision", "float32")}
         facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
         facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}

@@ -22,7 +22,7 @@ RUNS = {
     },
     3: {"denoising-M6R6": "MemNet"},
     4: {"sr-M6R6-deepened": "MemNet", "sr-M6R6": "MemNet, deep from the start"},
-    5: {"jpeg-M6R6": "MemNet"},
+    5: {"jpeg-M6R6-deepened": "MemNet", "jpeg-M6R6": "MemNet, deep from the start"},
     6: {
         "sr-M4R6": "MemNet_M4R6 (depth 54)",
         "sr-M6R6-brief": "MemNet_M6R6 (depth 80)",

@@ -7,7 +7,7 @@ import csv
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -48,6 +48,7 @@ class Recipe:
     open_input: bool  # whether FENet's ReLU lets every pixel through at first
     settle: float  # share of the steps, the last ones, in which the batch norms keep their statistics
     by_error: bool  # whether the patches of these last steps are drawn by how wrong their inputs are
+    enlarge: int  # times the edge that these last patches have; so many fewer that their pixels are as many
 
 
 SHORT = Recipe(
@@ -62,6 +63,7 @@ SHORT = Recipe(
     open_input=True,
     settle=0.25,
     by_error=True,
+    enlarge=2,
 )
 # Paper: the last. The others are better at every budget that was tried, all of them far below the paper's.
 RECIPES = {
@@ -80,6 +82,7 @@ RECIPES = {
         open_input=False,
         settle=0.0,
         by_error=False,
+        enlarge=1,
     ),
 }
 PAPER_EPOCH = 26917  # batches of 64 in the paper's 1,722,688 patches (section 5.1)
@@ -106,6 +109,7 @@ class Plan:
     settle: float = 0.0  # share of the steps at the end in which the batch norms keep their statistics
     by_error: bool = False  # whether the patches of these last steps are drawn by how wrong their inputs are
     recursions: int | None = None  # R of the network in this cycle, if fewer than it is to have
+    enlarge: int = 1  # times the edge that the patches of the last steps have, as in a recipe
 
     def __post_init__(self):
         recipe_named(self.recipe)
@@ -117,6 +121,9 @@ class Plan:
             raise ValueError(f"the share of steps that settle is from 0 to 1, got {self.settle}")
         if self.peak is not None and not self.peak > 0:
             raise ValueError(f"the peak of the learning rate is above 0, got {self.peak}")
+        if self.enlarge < 1 or self.batch % self.enlarge**2:
+            words = f"{self.batch} patches do not have the pixels of patches of {self.enlarge} times the edge"
+            raise ValueError(f"{words}: choose a batch that is a multiple of {self.enlarge**2}, or --enlarge 1")
         if self.steps < 10:
             raise ValueError(f"a budget of {self.steps} steps is too small for its warm-up: give at least 10")
 
@@ -281,6 +288,9 @@ class Trainer:
         self.recorded = recordable if recorded is None else recorded
         self.advance = Recorded(self.update) if self.recorded else self.update
         self.settled = False
+        # Now, so that what cannot be done fails before the first step.
+        self.larger = patches.enlarged(plan.enlarge) if plan.enlarge > 1 else patches
+        parallel.share(torch.empty(plan.batch // plan.enlarge**2))
 
     @property
     def skipped(self) -> int:
@@ -307,9 +317,11 @@ class Trainer:
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:
         """The next patches, degraded and clean (N, 1, P, P), and their weights in the loss (N,)."""
-        if self.plan.by_error and self.settled:  # before, the statistics of the batch must be those of all patches
-            return self.patches.draw_by_error(self.plan.batch, self.generator)
-        return self.patches.draw(self.plan.batch, self.generator)
+        if not self.settled:  # the statistics of the batch must be those of all patches, and of many
+            return self.patches.draw(self.plan.batch, self.generator)
+        # Paper: all of one size. Most of a patch is near a border, behind which a network sees zeros; of a picture not.
+        draw = self.larger.draw_by_error if self.plan.by_error else self.larger.draw
+        return draw(self.plan.batch // self.plan.enlarge**2, self.generator)
 
     @cudnn(benchmark=True, allow_tf32=False)
     def update(self, x: Tensor, clean: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -427,11 +439,18 @@ def counters(model: nn.Module) -> list[Tensor]:
 
 @cudnn(allow_tf32=False)
 @torch.no_grad()
-def renew_statistics(model: nn.Module, patches: Patches, *, batches: int, batch: int, seed: int) -> nn.Module:
-    """A copy of `model` with its batch-norm statistics taken anew over training batches."""
-    renewed = deepcopy(model).train()
-    norms = [module for module in renewed.modules() if isinstance(module, nn.BatchNorm2d)]
+def renew_statistics(
+    model: nn.Module, patches: Patches, *, batches: int, batch: int, seed: int, norms: Sequence[str] | None = None
+) -> nn.Module:
+    """A copy of `model` with its batch-norm statistics (of the `norms` of these names, or of all) taken anew.
+
+    They are means over training batches; the other norms keep what they have, and normalise by it meanwhile.
+    """
+    renewed = deepcopy(model).eval()
+    found = {name: module for name, module in renewed.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    norms = [found[name] for name in (found if norms is None else norms)]
     for norm in norms:
+        norm.train()
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
     generator = torch.Generator(patches.device).manual_seed(seed)

@@ -61,6 +61,13 @@ def test_a_piece_then_resume_gives_the_weights_of_one_go(small):
     assert checkpoints.load(done)[1]["cycles"][0]["steps"] == 12
 
 
+def test_the_last_patches_are_larger_where_the_batch_allows(small):
+    cycles = [checkpoints.load(train(small / str(batch), batch=batch))[1]["cycles"][0] for batch in (2, 4)]
+    assert [cycle["enlarge"] for cycle in cycles] == [1, 2]
+    with pytest.raises(ValueError, match="multiple of 4, or --enlarge 1"):
+        train(small / "asked", batch=2, enlarge=2)
+
+
 def test_another_cycle_begins_from_the_weights_and_is_told(small):
     first = checkpoints.weights_hash(train(small))
     path = train(small, extend=True, steps=10)

@@ -129,6 +129,18 @@ def test_positions_lie_on_the_stride_grid():
     assert len({c.numpy().tobytes() for c in clean}) == 9 * 8
 
 
+def test_enlarged_patches_come_from_the_pictures_that_hold_them():
+    small, large = np.full((40, 96), 10, np.uint8), np.full((96, 96), 200, np.uint8)
+    patches = Patches([small, large, small], task="denoising", patch=24)
+    larger, generator = patches.enlarged(2), torch.Generator().manual_seed(0)
+    _, clean, _ = larger.draw(50, generator)
+    assert clean.shape == (50, 1, 48, 48)
+    assert torch.allclose(clean, torch.tensor(200 / 255), atol=1e-4)
+    assert {round(float(c.mean()) * 255) for c in patches.draw(50, generator)[1]} == {10, 200}
+    with pytest.raises(ValueError, match="no training picture holds a patch of 120x120 pixels"):
+        patches.enlarged(5)
+
+
 def test_pictures_too_small_for_a_patch_are_refused():
     with pytest.raises(ValueError, match="31x31"):
         Patches([np.zeros((20, 40), np.uint8)], task="jpeg", patch=31)

@@ -17,10 +17,12 @@ from memnet.training import Plan, Trainer
 TINY = Config(2, 2, channels=4)
 
 
-def trainer_for(task="super-resolution", steps=12, seed=0, planes=None, recipe="soap", settle=0.25, by_error=True):
+def trainer_for(
+    task="super-resolution", steps=12, seed=0, planes=None, recipe="soap", settle=0.25, by_error=True, enlarge=1
+):
     torch.manual_seed(1)
     planes = pictures() if planes is None else planes
-    plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle, by_error=by_error)
+    plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle, by_error=by_error, enlarge=enlarge)
     return Trainer(build(TINY), Patches(planes, task=task, patch=12), plan)
 
 
@@ -36,6 +38,24 @@ def test_patches_are_drawn_by_their_error_once_the_norms_have_settled(monkeypatc
         assert kinds == expected
     assert training.RECIPES["short"].by_error
     assert not training.RECIPES["paper"].by_error  # as printed
+
+
+@pytest.mark.parametrize("by_error", [True, False])
+def test_patches_are_fewer_and_larger_once_the_norms_have_settled(by_error, monkeypatch):
+    trainer, shapes = trainer_for(settle=0.5, by_error=by_error, enlarge=2), []
+    update = trainer.advance
+    monkeypatch.setattr(trainer, "update", lambda x, *rest: shapes.append(tuple(x.shape)) or update(x, *rest))
+    trainer.advance = trainer.update
+    for _ in range(12):
+        trainer.step()
+    assert shapes == [(4, 1, 12, 12)] * 6 + [(1, 1, 24, 24)] * 6
+    assert training.RECIPES["soap"].enlarge == 2
+    assert training.RECIPES["paper"].enlarge == 1  # as printed
+
+
+def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
+    with pytest.raises(ValueError, match="no training picture holds a patch of 24x24 pixels"):
+        trainer_for(planes=pictures(size=20), enlarge=2)
 
 
 def test_recipe_short_begins_with_nothing_hidden_and_the_input_as_output():
@@ -90,6 +110,8 @@ def test_papers_schedule_divides_by_ten_every_twenty_epochs():
         ({"recipe": "medium"}, "unknown recipe 'medium'"),
         ({"steps": 3}, "budget of 3 steps is too small"),
         ({"settle": 1.5}, "share of steps that settle is from 0 to 1, got 1.5"),
+        ({"enlarge": 2}, "choose a batch that is a multiple of 4, or --enlarge 1"),
+        ({"enlarge": 0}, "patches of 0 times the edge"),
         ({"peak": 0.0}, "peak of the learning rate is above 0, got 0.0"),
     ],
 )
