@@ -25,6 +25,7 @@ SETTINGS = {  # name: what differs from 8 patches of 24x24 at a peak of 8e-4, no
     "by error, Muon": {"recipe": "muon"},
     "by error, SOAP": {"recipe": "soap"},
     "by error, 2 patches of 48x48": {"batch": 2, "patch": 48},
+    "by error, 2 patches of 48x48, SOAP": {"batch": 2, "patch": 48, "recipe": "soap"},
     "by error, 18 patches of 16x16": {"batch": 18, "patch": 16},
 }
 

@@ -18,7 +18,7 @@ from common import CROP, crops_of, device, machine, patches_of, publish, section
 from torch import nn
 
 from memnet import experiments, training
-from memnet.deepening import deepened
+from memnet.deepening import added_norms, deepened
 from memnet.model import build
 from memnet.patches import HeldBack, Patches
 
@@ -57,8 +57,9 @@ def begun(run: str, seconds: float, seed: int, recipe: str, scale: float, shift:
     if not first:
         return cycle(model, patches, crops, seconds, seed, recipe)[1]
     model, before = cycle(model, patches, crops, FIRST * seconds, seed, recipe)
-    model = deepened(model, what.config.recursions)
-    model = training.renew_statistics(model, patches, batches=25, batch=8, seed=seed)
+    deeper = deepened(model, what.config.recursions)
+    added = added_norms(model, deeper)
+    model = training.renew_statistics(deeper, patches, batches=25, batch=8, seed=seed, norms=added)
     _, after = cycle(model, patches, crops, seconds - before["seconds"], seed + 1, recipe)
     return {
         "gain": after["gain"],

@@ -9,7 +9,6 @@ import torch
 
 from memnet.model import MemNet, MemoryBlock
 
-
 SMALL = 0.03  # of the residual of a trained recursion, in those that are added behind it: small, but not still
 
 

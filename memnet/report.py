@@ -23,14 +23,14 @@ Written by `memnet report` from the histories inside the files (safetensors, flo
 several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
 dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
 cycle; `R` is the network's recursions in that cycle, `rate` the peak, `settled` the share of its steps in which batch
-norms kept their statistics, `patches` how they were drawn in these steps, and `as before` marks a cycle that bettered
-nothing. A run that begins from another's weights counts on from its cycles, which are listed with it where the other
-has been trained anew since. `memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly
-drew the same patches in the same order.
+norms kept their statistics, `patches` how they were drawn in these steps, `enlarged` how many times larger their edge
+was then (and as many fewer by its square), and `as before` marks a cycle that bettered nothing. A run that begins from
+another's weights counts on from its cycles, which are listed with it where the other has been trained anew since.
+`memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the
+same order.
 
-`sr-M6R1`, and the cycles of `sr-M6R6-deepened`, were trained before these runs had names of their own, as `sr-M6R6-NS`
-and `sr-M6R6` with `--recursions 1`: with one recursion all three are the same network and, from one seed, get the same
-weights. The last three lines of `sr-M6R1.csv` were taken from the progress bar, which shows fewer digits.
+`sr-M6R6-deepened` was trained before it had a name of its own, as `sr-M6R6` with `--recursions 1` first, and deepened in
+another way than `--extend` does now: R steps of 1/R of the residual.
 """
 
 REPORT_HEAD = f"""# Report
