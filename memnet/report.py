@@ -29,8 +29,8 @@ another's weights counts on from its cycles, which are listed with it where the 
 `memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the
 same order.
 
-`sr-M6R6-deepened` was trained before it had a name of its own, as `sr-M6R6` with `--recursions 1` first, and deepened in
-another way than `--extend` does now: R steps of 1/R of the residual.
+`sr-M6R6-deepened` was trained before it had a name of its own, as `sr-M6R6` with `--recursions 1` first, and deepened
+in another way than `--extend` does now: R steps of 1/R of the residual.
 """
 
 REPORT_HEAD = f"""# Report
