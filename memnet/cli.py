@@ -298,8 +298,7 @@ def train(
     from memnet import experiments, parallel
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-    budget |= {"rate": rate, "settle": settle, "by_error": by_error, "enlarge": enlarge}
-    budget |= {"recursions": recursions}
+    budget |= {"rate": rate, "settle": settle, "by_error": by_error, "enlarge": enlarge, "recursions": recursions}
     mode = {
         "local_norms": local_norms,
         "compiled": compiled,

@@ -289,7 +289,7 @@ class Trainer:
         self.advance = Recorded(self.update) if self.recorded else self.update
         self.settled = False
         # Now, so that what cannot be done fails before the first step.
-        self.larger = patches.enlarged(plan.enlarge) if plan.enlarge > 1 else patches
+        self.larger = patches.enlarged(plan.enlarge) if plan.enlarge > 1 and plan.settle else patches
         parallel.share(torch.empty(plan.batch // plan.enlarge**2))
 
     @property

@@ -89,12 +89,7 @@ def test_the_norms_of_what_is_added_are_named():
 
 def test_every_new_number_learns():
     deeper = deepened(used(SHALLOW), 4).train()
-    for _ in range(2):
-        deeper.zero_grad()
-        deeper(torch.rand(2, 1, 9, 9)).square().mean().backward()
-        with torch.no_grad():
-            for parameter in deeper.parameters():
-                parameter -= 0.01 * parameter.grad
+    deeper(torch.rand(2, 1, 9, 9)).square().mean().backward()
     still = [name for name, p in deeper.named_parameters() if not p.grad.abs().sum() > 0]
     assert not [name for name in still if "conv.bias" not in name], still
 

@@ -56,6 +56,7 @@ def test_patches_are_fewer_and_larger_once_the_norms_have_settled(by_error, monk
 def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
     with pytest.raises(ValueError, match="no training picture holds a patch of 24x24 pixels"):
         trainer_for(planes=pictures(size=20), enlarge=2)
+    trainer_for(planes=pictures(size=20), enlarge=2, settle=0.0)  # these steps never come
 
 
 def test_recipe_short_begins_with_nothing_hidden_and_the_input_as_output():
