@@ -1,10 +1,13 @@
 """How fast a network is trained, against a plain eager float32 loop over the same network and the matrix product.
 
-python benchmarks/training.py [--batch N] [--patch P] [--output FILE]: prints Markdown, all from one run.
+python benchmarks/training.py [--batch N] [--patch P] [--output FILE]: prints Markdown, all from one run. A step's time
+is the mean over as many steps as SOAP takes from one set of axes to the next.
 """
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,32 @@ from common import device, machine, publish, section
 from memnet import PRESETS, analysis, training
 from memnet.inference import cudnn
 from memnet.model import MemNet, build
+from memnet.optimisers import REFRESHED_EVERY
 from memnet.patches import Patches
 
+WARM = 5
+TOGETHER = REFRESHED_EVERY
 GPU_LOOPS = {
     "neither recorded nor compiled": {"recorded": False, "compiled": False},
     "recorded, not compiled": {"recorded": True, "compiled": False},
     "compiled, not recorded": {"recorded": False, "compiled": True},
 }
+
+
+def loops_on(where: torch.device, batch: int) -> dict[str, tuple[dict, dict]]:
+    """The loops of `memnet train` by name: what their plan has, and how the step is run."""
+    native = training.native_precision(where)
+    loops = {}
+    for precision in dict.fromkeys((native,) if where.type == "cuda" else ("float32", native)):
+        loops[f"memnet train --recipe short, {precision}"] = {"precision": precision}, {}
+    loops[f"memnet train, {native}"] = {"recipe": "soap", "precision": native}, {}
+    settled = {"recipe": "soap", "precision": native, "settle": 1.0, "by_error": True}
+    settled["enlarge"] = 1 if batch % 4 else 2
+    loops[f"memnet train, norms settled, {native}"] = settled, {}
+    if where.type == "cuda":
+        for words, how in GPU_LOOPS.items():
+            loops[f"{words}, --recipe short, {native}"] = {"precision": native}, how
+    return loops
 
 
 def plain_step(model: MemNet, batch: int, patch: int, where: torch.device):
@@ -39,6 +61,12 @@ def plain_step(model: MemNet, batch: int, patch: int, where: torch.device):
     return step
 
 
+def repeated(step: Callable[[], object]) -> None:
+    """As many steps as SOAP takes from one set of axes to the next: they bear one renewal."""
+    for _ in range(TOGETHER):
+        step()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where = device()
@@ -55,20 +83,15 @@ def main() -> None:
             "float32",
         )
     }
-    native = training.native_precision(where)
-    loops = {
-        f"memnet train --recipe short, {precision}": (precision, {}) for precision in dict.fromkeys(("float32", native))
-    }
-    if where.type == "cuda":
-        for words, how in GPU_LOOPS.items():
-            loops[f"{words}, {native}"] = (native, how)
-    for name, (precision, how) in loops.items():
-        plan = training.Plan("short", 1000, asked.batch, asked.patch, precision=precision)
-        steps[name] = (training.Trainer(build(PRESETS["M6R6"]), patches, plan, **how).step, precision)
+    for name, (fixed, how) in loops_on(where, asked.batch).items():
+        plan = training.Plan(**{"recipe": "short", "steps": 1000, "batch": asked.batch, "patch": asked.patch} | fixed)
+        steps[name] = (training.Trainer(build(PRESETS["M6R6"]), patches, plan, **how).step, plan.precision)
     rates = {name: analysis.matrix_rate(where, dtype) for name, dtype in training.PRECISIONS.items()}
     rows, plain = [], None
     for name, (step, precision) in steps.items():
-        took = analysis.fastest(step, where, repeats=20 if where.type == "cuda" else 4)
+        for _ in range(WARM if where.type == "cuda" else 0):  # they compile, choose kernels and record the step
+            step()
+        took = analysis.fastest(partial(repeated, step), where, repeats=4 if where.type == "cuda" else 1) / TOGETHER
         plain = plain or took
         print(f"{name}: {1000 * took:.4g} ms", file=sys.stderr, flush=True)
         flops = 3 * analysis.operations(PRESETS["M6R6"], asked.patch, asked.patch) * asked.batch / took

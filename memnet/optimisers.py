@@ -57,10 +57,12 @@ class ForKernels(torch.optim.Optimizer, ABC):
         for group in self.param_groups[: self.own]:
             kernels = [kernel for kernel in group["params"] if kernel.grad is not None]
             good = torch.ones_like(group["lr"]) if self.found_inf is None else 1 - self.found_inf
-            gradients = [torch.where(good > 0, kernel.grad, 0) for kernel in kernels]
-            rate = group["lr"] * good
-            for kernel, update in zip(kernels, self.updates(kernels, gradients, good), strict=True):
-                kernel.mul_(1 - rate * group["weight_decay"]).sub_(rate * update.reshape(kernel.shape))
+            finite, rate = good > 0, group["lr"] * good
+            gradients = [torch.where(finite, kernel.grad, 0) for kernel in kernels]
+            updates = self.updates(kernels, gradients, good)
+            steps = [update.reshape(kernel.shape) for kernel, update in zip(kernels, updates, strict=True)]
+            torch._foreach_mul_(kernels, 1 - rate * group["weight_decay"])
+            torch._foreach_sub_(kernels, torch._foreach_mul(steps, rate))
         self.rest.found_inf = self.found_inf
         self.rest.step()
 
@@ -111,18 +113,24 @@ class Soap(ForKernels):
         return remembered | {f"{edge}_axes": torch.eye(size).to(matrix) for edge, size in edges.items()}
 
     def updates(self, kernels: list[Tensor], gradients: list[Tensor], good: Tensor) -> list[Tensor]:
-        found = []
-        for kernel, gradient in zip(kernels, gradients, strict=True):
-            known, gradient = self.state[kernel], gradient.flatten(1)
-            for edge, by_rows in zip(EDGES, (gradient, gradient.T), strict=True):
-                if f"{edge}_covariance" in known:
-                    known[f"{edge}_covariance"].lerp_(by_rows @ by_rows.T, (1 - MEMORY) * good)
-            known["mean"].lerp_(gradient, (1 - self.betas[0]) * good)
-            known["square"].lerp_(along_axes(known, gradient).square(), (1 - self.betas[1]) * good)
-            known["steps"].add_(good)
-            seen = [1 - torch.pow(beta, known["steps"].clamp(min=1)) for beta in self.betas]
-            mean = along_axes(known, known["mean"]) / seen[0]
-            found.append(along_weights(known, mean / ((known["square"] / seen[1]).sqrt() + SMALLEST)))
+        found: list[Tensor] = [None] * len(kernels)
+        for shape in dict.fromkeys(kernel.shape for kernel in kernels):  # those of one shape together: fewer products
+            places = [place for place, kernel in enumerate(kernels) if kernel.shape == shape]
+            known = [self.state[kernels[place]] for place in places]
+            gradient = torch.stack([gradients[place].flatten(1) for place in places])
+            axes = {edge: together(known, f"{edge}_axes") for edge in EDGES if f"{edge}_axes" in known[0]}
+            for edge in axes:
+                by_rows = gradient if edge == "rows" else gradient.mT
+                move(known, f"{edge}_covariance", by_rows @ by_rows.mT, (1 - MEMORY) * good)
+            move(known, "mean", gradient, (1 - self.betas[0]) * good)
+            move(known, "square", along_axes(axes, gradient).square(), (1 - self.betas[1]) * good)
+            torch._foreach_add_([one["steps"] for one in known], good)
+            steps = together(known, "steps").clamp(min=1).view(-1, 1, 1)
+            seen = [1 - torch.pow(beta, steps) for beta in self.betas]
+            mean = along_axes(axes, together(known, "mean")) / seen[0]
+            turned = along_weights(axes, mean / ((together(known, "square") / seen[1]).sqrt() + SMALLEST))
+            for place, update in zip(places, turned, strict=True):
+                found[place] = update
         return found
 
     @torch.no_grad()
@@ -147,16 +155,29 @@ class Soap(ForKernels):
                     known[name].zero_()
 
 
-def along_axes(known: dict[str, Tensor], matrix: Tensor) -> Tensor:
-    """A matrix of numbers along the weights as one along the axes that SOAP knows of it."""
-    matrix = known["rows_axes"].T @ matrix if "rows_axes" in known else matrix
-    return matrix @ known["columns_axes"] if "columns_axes" in known else matrix
+def together(known: list[dict[str, Tensor]], name: str) -> Tensor:
+    """What is remembered by that name of several kernels, stacked."""
+    return torch.stack([one[name] for one in known])
 
 
-def along_weights(known: dict[str, Tensor], matrix: Tensor) -> Tensor:
+def move(known: list[dict[str, Tensor]], name: str, towards: Tensor, part: Tensor) -> None:
+    """Bring what is remembered by that name of several kernels by a `part` of the way `towards` (N, ...)."""
+    present = [one[name] for one in known]
+    moves = torch._foreach_sub(towards.unbind(), present)
+    torch._foreach_mul_(moves, part)
+    torch._foreach_add_(present, moves)
+
+
+def along_axes(axes: dict[str, Tensor], matrices: Tensor) -> Tensor:
+    """Matrices (N, O, I K K) of numbers along the weights as those along `axes`, of either edge, of both or of none."""
+    matrices = axes["rows"].mT @ matrices if "rows" in axes else matrices
+    return matrices @ axes["columns"] if "columns" in axes else matrices
+
+
+def along_weights(axes: dict[str, Tensor], matrices: Tensor) -> Tensor:
     """The inverse of `along_axes`."""
-    matrix = known["rows_axes"] @ matrix if "rows_axes" in known else matrix
-    return matrix @ known["columns_axes"].T if "columns_axes" in known else matrix
+    matrices = axes["rows"] @ matrices if "rows" in axes else matrices
+    return matrices @ axes["columns"].mT if "columns" in axes else matrices
 
 
 def is_kernel(parameter: Tensor) -> bool:

@@ -37,10 +37,12 @@ def test_inference_is_measured_against_the_limit_pixels_depth_and_memory():
 def test_a_training_step_is_measured(monkeypatch, tmp_path):
     import training
 
+    monkeypatch.setattr(training, "TOGETHER", 1)
     file = tmp_path / "training.md"
     monkeypatch.setattr(sys, "argv", ["training.py", "--batch", "1", "--patch", "8", "--output", str(file)])
     training.main()
-    assert "| plain eager loop, float32 |" in file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
+    assert all(f"| {loop}" in text for loop in ("plain eager loop, float32 |", "memnet train, ", "memnet train, norms"))
 
 
 @pytest.fixture
