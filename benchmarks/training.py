@@ -33,15 +33,15 @@ def loops_on(where: torch.device, batch: int) -> dict[str, tuple[dict, dict]]:
     """The loops of `memnet train` by name: what their plan has, and how the step is run."""
     native = training.native_precision(where)
     loops = {}
+    if where.type == "cuda":
+        for words, how in GPU_LOOPS.items():
+            loops[f"{words}, --recipe short, {native}"] = {"precision": native}, how
     for precision in dict.fromkeys((native,) if where.type == "cuda" else ("float32", native)):
         loops[f"memnet train --recipe short, {precision}"] = {"precision": precision}, {}
     loops[f"memnet train, {native}"] = {"recipe": "soap", "precision": native}, {}
     settled = {"recipe": "soap", "precision": native, "settle": 1.0, "by_error": True}
     settled["enlarge"] = 1 if batch % 4 else 2
     loops[f"memnet train, norms settled, {native}"] = settled, {}
-    if where.type == "cuda":
-        for words, how in GPU_LOOPS.items():
-            loops[f"{words}, --recipe short, {native}"] = {"precision": native}, how
     return loops
 
 

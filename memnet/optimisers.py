@@ -138,21 +138,33 @@ class Soap(ForKernels):
         """Turn the axes towards the eigenvectors: after the first step, which teaches nothing else, and every tenth."""
         if step != 1 and step % REFRESHED_EVERY:
             return
-        for kernel in self.kernels():
-            known = self.state[kernel]
-            for number, edge in enumerate(EDGES):
-                if f"{edge}_axes" not in known:
-                    continue
-                axes, covariance = known[f"{edge}_axes"], known[f"{edge}_covariance"]
-                if step == 1:
-                    axes.copy_(torch.linalg.eigh(covariance)[1].flip(1))
-                    continue
-                order = (axes * (covariance @ axes)).sum(dim=0).argsort(descending=True)
-                axes.copy_(torch.linalg.qr(covariance @ axes[:, order])[0])
-                known["square"].copy_(known["square"].index_select(number, order))
-            if step == 1:
-                for name in ("mean", "square", "steps"):
-                    known[name].zero_()
+        known = [self.state[kernel] for kernel in self.kernels()]
+        for edge in EDGES:
+            sizes = [len(one.get(f"{edge}_axes", ())) for one in known]
+            for size in filter(None, dict.fromkeys(sizes)):
+                alike = [one for one, its in zip(known, sizes, strict=True) if its == size]
+                axes, covariance = together(alike, f"{edge}_axes"), together(alike, f"{edge}_covariance")
+                found = torch.linalg.eigh(covariance)[1].flip(2) if step == 1 else turned(axes, covariance)
+                torch._foreach_copy_([one[f"{edge}_axes"] for one in alike], found.unbind())
+        if step == 1:
+            torch._foreach_zero_([one[name] for one in known for name in ("mean", "square", "steps")])
+
+
+def turned(axes: Tensor, covariance: Tensor) -> Tensor:
+    """Axes (N, A, A), orthonormal in columns, brought nearer to the eigenvectors of covariances (N, A, A).
+
+    What two axes still have in common is turned out of both, by the angle of a step of orthogonal iteration: their
+    covariance over the larger of their variances.
+    """
+    seen = axes.mT @ covariance @ axes
+    variances = seen.diagonal(dim1=1, dim2=2)
+    first, second = variances[:, :, None], variances[:, None, :]
+    angles = (second - first).sign() * seen / torch.maximum(first, second).clamp(min=1e-30)
+    angles = (angles - angles.mT) / 2  # but for rounding it is antisymmetric
+    identity = torch.eye(angles.shape[1], device=angles.device)
+    # (1 + S)^T (1 + S) is 1 + S^T S: a well-conditioned matrix, whose root makes the turn orthonormal.
+    root = torch.linalg.cholesky_ex(identity + angles.mT @ angles)[0]
+    return axes @ torch.linalg.solve_triangular(root, identity + angles.mT, upper=False).mT
 
 
 def together(known: list[dict[str, Tensor]], name: str) -> Tensor:

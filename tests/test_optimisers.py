@@ -106,6 +106,27 @@ def test_soaps_axes_become_those_in_which_gradients_vary():
     assert soap.state[kernel]["steps"] == 199  # the first step is for the axes alone
 
 
+def test_axes_near_the_eigenvectors_are_turned_nearer_and_stay_orthonormal():
+    eigenvectors = torch.linalg.qr(matrix(6, 6))[0]
+    variances = torch.tensor([4.0, 100.0, 25.0, 0.25, 1.0, 0.0])
+    covariance = eigenvectors @ variances.diag() @ eigenvectors.T
+    axes = torch.linalg.qr(eigenvectors @ (torch.eye(6) + 0.02 * matrix(6, 6, seed=2)))[0]
+    off = []
+    for _ in range(4):
+        seen = axes.T @ covariance @ axes
+        off.append(float((seen - seen.diagonal().diag()).norm()))
+        axes = optimisers.turned(axes[None], covariance[None])[0]
+        torch.testing.assert_close(axes.T @ axes, torch.eye(6), atol=1e-6, rtol=0)
+    assert off[1] < off[0] / 3 and off[3] < off[0] / 20
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_axes_of_gradients_that_vary_hardly_or_not_at_all_stay_orthonormal(rank):
+    some = matrix(5, 5)[:, :rank]
+    axes = optimisers.turned(torch.eye(5)[None], (some @ some.T)[None])[0]
+    torch.testing.assert_close(axes.T @ axes, torch.eye(5), atol=1e-6, rtol=0)
+
+
 def test_edges_that_are_too_wide_keep_the_axes_of_the_weights(monkeypatch):
     monkeypatch.setattr(optimisers, "WIDEST", 8)
     model = small()
