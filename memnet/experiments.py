@@ -64,9 +64,9 @@ M6R1 = replace(PRESETS["M6R6"], recursions=1)  # 20 layers
 EXPERIMENTS = {
     run.name: run
     for run in (
-        Experiment("denoising-M6R6", "denoising", memnet_of("M6R6"), "BSD300", "table 3, figs. 5, 7"),
+        Experiment("denoising-M6R6", "denoising", memnet_of("M6R6"), "BSD300", "table 3, fig. 5"),
         Experiment("sr-M6R6", SR, memnet_of("M6R6"), "291", "tables 1, 2, 4, 6, figs. 4, 5, 6"),
-        Experiment("jpeg-M6R6", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, figs. 5, 9"),
+        Experiment("jpeg-M6R6", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 5"),
         Experiment("sr-M6R6-NL", SR, memnet_of("M6R6", "NL"), "291", "table 1, fig. 4"),
         Experiment("sr-M6R6-NS", SR, memnet_of("M6R6", "NS"), "291", "table 1"),
         Experiment("sr-M6R6-brief", SR, memnet_of("M6R6"), "291", "tables 2, 6"),
@@ -100,14 +100,21 @@ EXPERIMENTS = {
         Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6-deepened"),
         Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "table 4, fig. 8", parent="sr-M6R1"),
         Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6-deepened"),
-        Experiment("jpeg-M6R6-deepened", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5", parent="jpeg-M6R1"),
+        Experiment(
+            "jpeg-M6R6-deepened", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 9", parent="jpeg-M6R1"
+        ),
         Experiment("denoising-M6R1", "denoising", M6R1, "BSD300", "the start of denoising-M6R6-deepened"),
         Experiment(
-            "denoising-M6R6-deepened", "denoising", memnet_of("M6R6"), "BSD300", "table 3", parent="denoising-M6R1"
+            "denoising-M6R6-deepened",
+            "denoising",
+            memnet_of("M6R6"),
+            "BSD300",
+            "table 3, fig. 7",
+            parent="denoising-M6R1",
         ),
     )
 }
-DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6-deepened"}
+DEFAULT_RUNS = {"denoising": "denoising-M6R6-deepened", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6-deepened"}
 RUNS_FOR_ANY_LEVEL = {"denoising": "denoising-M6R6-any", SR: "sr-M6R6-deepened", "jpeg": "jpeg-M6R6-any"}
 
 EXAMPLES = {  # (data set, picture, level) of the qualitative figures: the paper's, and ours of the embedded set

@@ -29,8 +29,8 @@ another's weights counts on from its cycles, which are listed with it where the 
 `memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the
 same order.
 
-`sr-M6R6-deepened` was trained before it had a name of its own, as `sr-M6R6` with `--recursions 1` first, and deepened
-in another way than `--extend` does now: R steps of 1/R of the residual.
+Cycles on the H200 had their number of steps from the time that the first 223 took, which warmed up for 1,000 as in a
+plan of 20,000: for `denoising-M6R1` more slowly than `memnet train` with as many steps would.
 """
 
 REPORT_HEAD = f"""# Report

@@ -20,7 +20,7 @@ RUNS = {
         "sr-M6R6-brief": "MemNet (multi-supervised; 291 images)",
         "sr-M6R6": "MemNet (multi-supervised; 291 images), trained longer",
     },
-    3: {"denoising-M6R6": "MemNet"},
+    3: {"denoising-M6R6-deepened": "MemNet", "denoising-M6R6": "MemNet, deep from the start"},
     4: {"sr-M6R6-deepened": "MemNet", "sr-M6R6": "MemNet, deep from the start"},
     5: {"jpeg-M6R6-deepened": "MemNet", "jpeg-M6R6": "MemNet, deep from the start"},
     6: {

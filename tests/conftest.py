@@ -26,7 +26,8 @@ def tiny_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(evaluation, "RESULTS", tmp_path / "results")
     cycle = {"recipe": "short", "steps": 1, "batch": 1, "patch": 8, "seconds": 1.0, "held_back_gain": 0.0}
-    for run in {*experiments.DEFAULT_RUNS.values(), *experiments.RUNS_FOR_ANY_LEVEL.values(), "sr-M6R6", "jpeg-M6R6"}:
+    main = {"denoising-M6R6", "sr-M6R6", "jpeg-M6R6"}
+    for run in {*experiments.DEFAULT_RUNS.values(), *experiments.RUNS_FOR_ANY_LEVEL.values(), *main}:
         torch.manual_seed(0)
         history = {"run": run, "cycles": [cycle | {"hardware": "none"}]}
         checkpoints.save(experiments.weights_path(run), build(Config(2, 2, channels=4)), history=history)
