@@ -545,7 +545,7 @@ def level_curves(summary: pd.DataFrame, *, paper: tuple[int, ...], level_name: s
     `summary` are rows of `evaluation.summary`.
     """
     with look():
-        figure = drawing(6.0, 3.8)
+        figure = drawing(6.0, 4.6)
         axes = figure.subplots()
         axes.set_xticks(sorted(set(summary.level)))
         for level in paper:
@@ -565,7 +565,7 @@ def level_curves(summary: pd.DataFrame, *, paper: tuple[int, ...], level_name: s
             axes.plot(line.level, line.input_psnr, color=GREY, lw=1, ls="--", label=f"input, {dataset}")
         axes.plot([], [], color=GREY, lw=0.8, ls=":", label="the paper's levels")
         axes.set(xlabel=LEVEL_UNITS.get(level_name, level_name), ylabel="PSNR (dB)", title=title)
-        axes.legend(frameon=True, framealpha=1, edgecolor="white")
+        figure.legend(loc="outside lower center")  # where no curve can pass behind it
         return figure
 
 
