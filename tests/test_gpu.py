@@ -8,7 +8,7 @@ import torch
 from test_patches import pictures
 from test_training import run
 
-from memnet import checkpoints, restoration, training
+from memnet import checkpoints, optimisers, restoration, training
 from memnet.deepening import deepened
 from memnet.inference import inference_form
 from memnet.model import Config, build
@@ -83,6 +83,15 @@ def test_pictures_are_restored_as_on_a_cpu(size):
     got = restoration.predict(deepcopy(model).cuda(), picture)[0]
     assert np.abs(got - expected).max() * 255 < 4e-3 * max(1, np.abs(expected).max())
     assert next(inference_form(deepcopy(model).cuda()).parameters()).device.type == "cuda"
+
+
+def test_axes_are_turned_as_by_a_qr_decomposition():
+    basis = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)).double())[0]
+    covariance = (basis @ torch.logspace(0, -4, 64).double().diag() @ basis.T).float()[None]
+    axes = torch.linalg.qr(basis.float() + 0.01 * torch.randn(64, 64))[0][None]
+    found, expected = optimisers.turned(axes.cuda(), covariance.cuda()).cpu(), optimisers.turned(axes, covariance)
+    torch.testing.assert_close((found * expected).sum(dim=1).abs(), torch.ones(1, 64), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.mT @ found, torch.eye(64)[None], atol=1e-5, rtol=0)
 
 
 def test_a_network_is_deepened_where_it_is():
