@@ -74,7 +74,7 @@ def restore(
     overlap: Annotated[
         int | None,
         typer.Option(
-            help="Pixels by which tiles overlap: exact if left out; with 24 no pixel is half a grey level off.", min=0
+            help="Pixels by which tiles overlap: exact if left out; with 56 no pixel is half a grey level off.", min=0
         ),
     ] = None,
     precision: Annotated[
