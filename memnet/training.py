@@ -495,7 +495,8 @@ def best_weights(
     output weights are solved, and kept where it gains by that.
     """
     renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 10**6}
-    candidates = {"last": deepcopy(trainer.model), "average": trainer.average}  # the copy is not compiled
+    # The copy is not compiled, and in evaluation: looked at in training, its norms would learn the picture.
+    candidates = {"last": deepcopy(trainer.model).eval(), "average": trainer.average}
     for name in () if trainer.settled else ("last", "average"):
         candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)
     if trainer.before:

@@ -261,6 +261,20 @@ def test_solved_output_weights_are_kept_where_they_gain_on_held_back_pictures():
     assert training.best_weights(trainer, held, rubbish)[0] == before
 
 
+def test_the_choice_of_weights_leaves_the_statistics_that_they_settled_with():
+    held, crops = HeldBack(pictures(1), task="super-resolution"), HeldBack(pictures(3), task="super-resolution")
+    trainer = trainer_for(settle=0.5)
+    while trainer.step_number < trainer.plan.steps:
+        trainer.step()
+    with torch.no_grad():
+        for parameter in trainer.average.parameters():
+            parameter.add_(1)  # so that the last weights are the better ones
+    name, best, _ = training.best_weights(trainer, held, crops)
+    assert name.startswith("last")
+    for found, settled in zip(training.statistics(best), training.statistics(trainer.model), strict=True):
+        assert torch.equal(found, settled)
+
+
 def test_a_network_that_is_the_identity_has_nothing_to_solve():
     model = build(Config(2, 1, channels=2)).eval()
     torch.nn.init.zeros_(model.reconnet.conv.weight)
