@@ -20,8 +20,8 @@ from memnet.model import MemNet, build
 from memnet.optimisers import REFRESHED_EVERY
 from memnet.patches import Patches
 
-WARM = 5
-TOGETHER = REFRESHED_EVERY
+WARM = 5  # steps on a GPU before any is timed: they compile, choose kernels and record
+TOGETHER = REFRESHED_EVERY  # steps that are timed as one
 GPU_LOOPS = {
     "neither recorded nor compiled": {"recorded": False, "compiled": False},
     "recorded, not compiled": {"recorded": True, "compiled": False},
@@ -93,7 +93,7 @@ def main() -> None:
     print(head, flush=True)
     rows, plain = [], None
     for name, (step, precision) in steps.items():
-        for _ in range(WARM if where.type == "cuda" else 0):  # they compile, choose kernels and record the step
+        for _ in range(WARM if where.type == "cuda" else 0):
             step()
         took = analysis.fastest(partial(repeated, step), where, repeats=4 if where.type == "cuda" else 1) / TOGETHER
         plain = plain or took

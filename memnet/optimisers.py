@@ -130,9 +130,9 @@ class Soap(ForKernels):
             steps = together(known, "steps").clamp(min=1).view(-1, 1, 1)
             seen = [1 - torch.pow(beta, steps) for beta in self.betas]
             mean = along_axes(axes, together(known, "mean")) / seen[0]
-            turned = along_weights(axes, mean / ((together(known, "square") / seen[1]).sqrt() + SMALLEST))
-            for place, update in zip(places, turned, strict=True):
-                found[place] = update
+            update = along_weights(axes, mean / ((together(known, "square") / seen[1]).sqrt() + SMALLEST))
+            for place, one in zip(places, update, strict=True):
+                found[place] = one
         return found
 
     @torch.no_grad()
