@@ -32,9 +32,10 @@ same order.
 Cycles on the H200 had their number of steps from the time that the first 223 took, which warmed up for 1,000 as in a
 plan of 20,000: for `denoising-M6R1` more slowly than `memnet train` with as many steps would.
 
-Weights that are kept as `last` can have a fault: after their gain was measured, their norms' statistics were mixed by a
-tenth with those of one held-back crop. So they gain less than the column says: denoising-M6R6-deepened 9.66,
-jpeg-M6R6-deepened 1.12. The code is mended; the weights are not yet.
+In `denoising-M6R6-any`, `jpeg-M6R1` and the `-deepened` runs that are kept as `last` the norms' statistics were put
+right after the training: a pass over one held-back crop had mixed them, by a tenth, with those of that crop when the
+gain had been measured. Undone, each has its gain again to the last digit. `jpeg-M6R6-deepened` began from `jpeg-M6R1`
+before.
 """
 
 REPORT_HEAD = f"""# Report
