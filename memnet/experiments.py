@@ -85,7 +85,7 @@ EXPERIMENTS = {
             "BSD300",
             "pictures of your own",
             levels=tuple(range(5, 80, 5)),
-            parent="denoising-M6R6",
+            parent="denoising-M6R6-deepened",
         ),
         Experiment(
             "jpeg-M6R6-any",
@@ -94,7 +94,7 @@ EXPERIMENTS = {
             "BSD300-luma",
             "pictures of your own",
             levels=(5, *range(10, 100, 10)),
-            parent="jpeg-M6R6",
+            parent="jpeg-M6R6-deepened",
         ),
         # Paper: 80 layers from the start. Ours for a CPU: 20 of them, which learn faster, and 80 that begin from these.
         Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6-deepened"),
