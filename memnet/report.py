@@ -29,8 +29,11 @@ another's weights counts on from its cycles, which are listed with it where the 
 `memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the
 same order.
 
-Cycles on the H200 had their number of steps from the time that the first 223 took, which warmed up for 1,000 as in a
-plan of 20,000: for `denoising-M6R1` more slowly than `memnet train` with as many steps would.
+Cycles on the H200 had their number of steps from the time that the first 160 or 223 took, which warmed up for 1,000
+as in a plan of 20,000: for `denoising-M6R1` more slowly than `memnet train` with as many steps would.
+
+The last cycle of `sr-M6R6-deepened` was to have 27,558 steps and was cut off in the settled ones; its weights are the
+average as it was before these. Its log has losses of single steps.
 
 In `denoising-M6R6-any`, `jpeg-M6R1` and the `-deepened` runs that are kept as `last` the norms' statistics were put
 right after the training: a pass over one held-back crop had mixed them, by a tenth, with those of that crop when the
