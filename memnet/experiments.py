@@ -340,11 +340,12 @@ def train(
         tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
         recursions = meta["plan"].get("recursions") if meta else recursions
         config = with_recursions(what, recursions)
-        model, cycles = start(what, config, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
-        seed = len(cycles) if seed is None else seed
         if meta:
             plan = training.Plan(**meta["plan"])
+            model, cycles = build(config), []  # weights and cycles come with the state
         else:
+            model, cycles = start(what, config, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
+            seed = len(cycles) if seed is None else seed
             fixed = training.recipe_named(recipe)
             # Paper: float32. In bfloat16 convolutions can take half the time; statistics, loss, weights: float32.
             precision = precision or training.native_precision(device)

@@ -145,6 +145,10 @@ def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small
     assert experiments.overview(["child"]).steps.item() == 20
     train(small, overwrite=True, seed=3)
     assert [line["cycle"] for line in report.cycles_of("child")] == [1, 2, 3]
+    experiments.train("child", **how, overwrite=True, minutes=0.0)
+    (small / "sr-M6R6.safetensors").unlink()
+    _, history = checkpoints.load(experiments.train("child", **how, resume=True))
+    assert [(cycle.get("run"), cycle["steps"]) for cycle in history["cycles"]] == [("sr-M6R6", 12), (None, 10)]
 
 
 def test_a_shallow_cycle_is_resumed_and_then_deepened(small, monkeypatch):
