@@ -79,7 +79,7 @@ def progress(run: str, folder: Path) -> tuple[int, int]:
 def state_of(run: str, folder: Path) -> tuple[dict | None, int]:
     """The plan and the step of a run's state in `folder`; None and zero where there is none."""
     try:
-        _, meta = checkpoints.load_state(folder / f"{run}.state")
+        meta = checkpoints.load_meta(folder / f"{run}.state")
     except ValueError:
         return None, 0
     return meta["plan"], meta["step"]
@@ -89,6 +89,9 @@ def measure(runs: Sequence[str] = ()) -> Iterator[str]:
     """Measure the trained ones of `runs` (by default all) on every benchmark set on disk; a sentence on each."""
     for run in filter(experiments.trained, runs or experiments.EXPERIMENTS):
         task = degradations.task(experiments.experiment(run).task)
-        for dataset in filter(datasets.available, datasets.TEST_SETS[task.name]):
-            counts = [len(experiments.rows(run, dataset, level)) for level in task.levels]
-            yield f"{run}: {sum(counts)} rows of {dataset}"
+        try:
+            for dataset in filter(datasets.available, datasets.TEST_SETS[task.name]):
+                counts = [len(experiments.rows(run, dataset, level)) for level in task.levels]
+                yield f"{run}: {sum(counts)} rows of {dataset}"
+        except ValueError as error:  # it may not be as deep yet as it is to be
+            yield f"{run}: not measured: {error}"

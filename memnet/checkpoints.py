@@ -79,15 +79,25 @@ def save_state(folder: Path, tensors: dict[str, Tensor], meta: dict) -> None:
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors and meta of `save_state`; ValueError when there is no whole state in `folder`."""
+    tensors = {}
+    for shard in sorted(whole_state(folder).glob("*.safetensors")):
+        tensors |= read_tensors(shard)[0]
+    return tensors, load_meta(folder)
+
+
+def load_meta(folder: Path) -> dict:
+    """The meta of `save_state` alone; ValueError as `load_state`."""
+    return json.loads((whole_state(folder) / "state.json").read_text())
+
+
+def whole_state(folder: Path) -> Path:
+    """Where the state of `folder` lies: there, or beside it if writing was stopped between the two renames."""
     folder = Path(folder)
     if not (folder / "state.json").exists():
-        folder = folder.with_name(folder.name + ".old")  # stopped between the two renames
+        folder = folder.with_name(folder.name + ".old")
     if not (folder / "state.json").exists():
         raise ValueError(f"no training state in {folder.with_suffix('')}: start the run without --resume")
-    tensors = {}
-    for shard in sorted(folder.glob("*.safetensors")):
-        tensors |= read_tensors(shard)[0]
-    return tensors, json.loads((folder / "state.json").read_text())
+    return folder
 
 
 def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:

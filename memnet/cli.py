@@ -1,4 +1,4 @@
-"""The command line: memnet restore | evaluate | train | reproduce | data | runs."""
+"""The command line: memnet restore | evaluate | train | campaign | reproduce | report | runs | data."""
 
 import sys
 from collections.abc import Callable
@@ -66,7 +66,9 @@ def restore(
         typer.Option(help="Folder for the results, perhaps that of the pictures; made if missing.", readable=False),
     ],
     level: Level = None,
-    run: Annotated[str | None, typer.Option(help="Another trained network, such as jpeg-M6R6: the paper's.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Another trained network, such as jpeg-M6R6-deepened for qualities 10 and 20.")
+    ] = None,
     tile: Annotated[
         str | None,
         typer.Option(help="Restore in tiles of this edge, or 'paper'; what the free memory allows if left out."),
@@ -192,8 +194,12 @@ def evaluate(
 
     if (images is None) == (dataset is None):
         raise ValueError("give --images FOLDER or --dataset NAME, one of them")
+    if images is not None and limit is not None:
+        raise ValueError("--limit is for a --dataset: leave it out with --images")
     if csv is not None and csv.is_dir():
         raise ValueError(f"--csv {csv} is a folder: give the name of a file")
+    if csv is not None:
+        make_folder(csv.parent)
     task, wrong = degradations.task(experiments.experiment(run).task), []
     levels = task.levels if level is None else (check_level(task, level),)
     how = {"run": run, "task": task.name, "tile": check_tile(tile), "ensemble": ensemble}
@@ -207,10 +213,9 @@ def evaluate(
     else:
         tables = [experiments.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]
     rows = pd.concat(tables, ignore_index=True)[evaluation.COLUMNS]
-    if csv is not None:
-        make_folder(csv.parent)
-        rows.to_csv(csv, index=False, float_format="%.6f")
     typer.echo(evaluation.summary(rows).round(4).to_string(index=False))
+    if csv is not None:
+        rows.to_csv(csv, index=False, float_format="%.6f")
     for sentence in dict.fromkeys(wrong):
         complain(sentence)
     if wrong:
@@ -238,7 +243,7 @@ def check_level(task, level: int) -> int:
 @says_errors
 def train(
     run: Annotated[str, typer.Argument(help="A run by name; `memnet runs` lists them.")],
-    minutes: Annotated[float | None, typer.Option(help="Budget of this command.", min=0)] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget of this command; 30 without --steps.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="Budget of the whole schedule, in steps.")] = None,
     recipe: Annotated[str, typer.Option(help="soap, muon, short (AdamW), or paper (SGD as printed).")] = "soap",
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
@@ -285,15 +290,15 @@ def train(
 ) -> None:
     """Train a run of the paper to a budget; the schedule is planned to end inside it.
 
-    `memnet train sr-M6R6 --minutes 60`
+    `memnet train sr-M6R6 --output mine --minutes 60`
 
-    `memnet train sr-M6R6 --steps 30000 --minutes 9`, then `memnet train sr-M6R6 --resume --minutes 9` until it is done.
+    `memnet train sr-M6R6 --output mine --steps 30000 --minutes 9`, then with `--resume --minutes 9` until it is done.
 
-    `memnet train sr-M6R6 --recursions 1 --minutes 40`, then `memnet train sr-M6R6 --extend --minutes 20`: deep later.
+    `memnet train sr-M6R6 --output mine --recursions 1 --minutes 40`, then with `--extend --minutes 20`: deep later.
 
-    `memnet train sr-M6R6 --steps 1500 --batch 8 --patch 24 --output mine` is what two CPU cores can do in half an hour.
+    `memnet train sr-M6R6 --output mine --steps 1500 --batch 8 --patch 24` is what two CPU cores can do in half an hour.
 
-    `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6 --minutes 60` trains on four GPUs together.
+    `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6 --output mine --minutes 60`: on four GPUs together.
     """
     from memnet import experiments, parallel
 

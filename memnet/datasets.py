@@ -206,7 +206,7 @@ def training_planes(training_set: str) -> list[np.ndarray]:
 
 @cache
 def embedded_colour() -> tuple[tuple[str, np.ndarray, str], ...]:
-    """(name, uint8 crop (H, W, 3) or (H, W) of at most 288x288, licence) of pictures inside scikit-image's package."""
+    """(name, uint8 crop (H, W, 3) or (H, W) of at most 240x240, licence) of pictures inside scikit-image's package."""
     import skimage.data
 
     found = []
@@ -224,8 +224,9 @@ def sha256(path: Path) -> str:
 
 
 def folders(names: Sequence[str] = ()) -> list[str]:
-    """The manifest's folders that hold these data sets; all of them when no name is given."""
-    chosen = [source(name).folder for name in names] or [what.folder for what in DATASETS.values()]
+    """The manifest's folders that hold these data sets, or are named; all of them when no name is given."""
+    known = [what.folder for what in DATASETS.values()]
+    chosen = [name if name in known else source(name).folder for name in names] or known
     return list(dict.fromkeys(chosen))
 
 

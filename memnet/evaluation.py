@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from memnet import datasets, degradations, images, metrics, restoration
 from memnet.datasets import Picture
-from memnet.inference import inference_form
+from memnet.inference import device_of, inference_form
 from memnet.paths import RESULTS
 
 COLUMNS = ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
@@ -179,7 +179,7 @@ def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 def circumstances(model: nn.Module) -> dict:
     """Where and when rows are made: for the reader, not part of what they are known by."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     return {"device": hardware(device), "torch": torch.__version__, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
 
 

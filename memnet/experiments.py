@@ -77,6 +77,22 @@ EXPERIMENTS = {
         Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
         Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
         Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
+        # Paper: 80 layers from the start. Ours for a CPU: 20 of them, which learn faster, and 80 that begin from these.
+        Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6-deepened"),
+        Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "table 4, fig. 8", parent="sr-M6R1"),
+        Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6-deepened"),
+        Experiment(
+            "jpeg-M6R6-deepened", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 9", parent="jpeg-M6R1"
+        ),
+        Experiment("denoising-M6R1", "denoising", M6R1, "BSD300", "the start of denoising-M6R6-deepened"),
+        Experiment(
+            "denoising-M6R6-deepened",
+            "denoising",
+            memnet_of("M6R6"),
+            "BSD300",
+            "table 3, fig. 7",
+            parent="denoising-M6R1",
+        ),
         # Paper: three sigmas, two qualities. Ours for pictures whose damage nobody knows.
         Experiment(
             "denoising-M6R6-any",
@@ -95,22 +111,6 @@ EXPERIMENTS = {
             "pictures of your own",
             levels=(5, *range(10, 100, 10)),
             parent="jpeg-M6R6-deepened",
-        ),
-        # Paper: 80 layers from the start. Ours for a CPU: 20 of them, which learn faster, and 80 that begin from these.
-        Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6-deepened"),
-        Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "table 4, fig. 8", parent="sr-M6R1"),
-        Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6-deepened"),
-        Experiment(
-            "jpeg-M6R6-deepened", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 9", parent="jpeg-M6R1"
-        ),
-        Experiment("denoising-M6R1", "denoising", M6R1, "BSD300", "the start of denoising-M6R6-deepened"),
-        Experiment(
-            "denoising-M6R6-deepened",
-            "denoising",
-            memnet_of("M6R6"),
-            "BSD300",
-            "table 3, fig. 7",
-            parent="denoising-M6R1",
         ),
     )
 }
@@ -198,7 +198,7 @@ def rows(
     found = stored_rows(run, dataset, level)
     if not datasets.available(dataset) and found is not None and not fresh:
         print(f"{run} on {dataset} at {level}: {len(found)} rows reused", file=sys.stderr)
-        return found
+        return found[:limit]
     model = ready(run)
     task, weights = experiment(run).task, checkpoints.weights_hash(weights_path(run))
     how = {"limit": limit, "fresh": fresh, "progress": progress, "made_by": {"commit": commit()}}
@@ -344,20 +344,15 @@ def train(
             plan = training.Plan(**meta["plan"])
             model, cycles = build(config), []  # weights and cycles come with the state
         else:
-            model, cycles = start(what, config, files["weights"] if extend else None, recipe=recipe, seed=seed or 0)
-            seed = len(cycles) if seed is None else seed
-            fixed = training.recipe_named(recipe)
+            weights = files["weights"] if extend else None
+            model, cycles = start(what, config, weights, recipe=recipe, seed=seed or 0, folder=folder)
             # Paper: float32. In bfloat16 convolutions can take half the time; statistics, loss, weights: float32.
             precision = precision or training.native_precision(device)
-            settle = fixed.settle if settle is None else settle
-            by_error = fixed.by_error if by_error is None else by_error
-            batch = batch or fixed.batch
-            if enlarge is None:
-                enlarge = 1 if batch % fixed.enlarge**2 else fixed.enlarge
-            rate = what.rate if rate is None and recipe != "paper" else rate
-            how = {"seed": seed, "precision": precision, "peak": rate, "settle": settle, "by_error": by_error}
-            how |= {"recursions": None if config == what.config else recursions, "enlarge": enlarge}
-            plan = training.Plan(recipe, steps or 10, batch, patch or fixed.patch, **how)
+            told = {"batch": batch, "patch": patch, "settle": settle, "by_error": by_error, "enlarge": enlarge}
+            told |= {"seed": len(cycles) if seed is None else seed, "precision": precision}
+            told |= {"peak": what.rate if rate is None and recipe != "paper" else rate}
+            told |= {"recursions": None if config == what.config else recursions}
+            plan = plan_for(recipe, 10 if steps is None else steps, **told)
         stride = training.RECIPES[plan.recipe].stride
         patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
         if model.config != config:
@@ -383,6 +378,16 @@ def train(
         return finish(what, trainer, held_back, crops, files["weights"])
 
 
+def plan_for(recipe: str, steps: int, **told) -> training.Plan:
+    """The plan of a cycle as it was `told`; where that is None, as the recipe has it. ValueError for what cannot be."""
+    fixed = training.recipe_named(recipe)
+    for name in ("batch", "patch", "settle", "by_error"):
+        told[name] = getattr(fixed, name) if told[name] is None else told[name]
+    if told["enlarge"] is None:
+        told["enlarge"] = 1 if told["batch"] % fixed.enlarge**2 else fixed.enlarge
+    return training.Plan(recipe, steps, **told)
+
+
 def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool, overwrite: bool) -> None:
     """Raise ValueError where a run would overwrite what is there, or has nothing to go on from."""
     if resume and extend:
@@ -406,11 +411,18 @@ def with_recursions(what: Experiment, recursions: int | None) -> Config | StackC
 
 
 def start(
-    what: Experiment, config: Config | StackConfig, weights: Path | None, *, recipe: str, seed: int
+    what: Experiment,
+    config: Config | StackConfig,
+    weights: Path | None,
+    *,
+    recipe: str,
+    seed: int,
+    folder: Path | None = None,
 ) -> tuple[nn.Module, list[dict]]:
     """The network to begin a cycle from and the cycles it has behind it: finished weights, its parent's or none.
 
-    New weights are of the configuration `config`; finished ones of that which they were trained with.
+    New weights are of the configuration `config`; finished ones of that which they were trained with. A parent that
+    was trained into `folder` goes before the shipped one.
     """
     if weights:
         model, history = checkpoints.load(weights)
@@ -418,14 +430,16 @@ def start(
             raise ValueError(f"{weights} belongs to the run {history['run']}, not to {what.name}")
         return model, history["cycles"]
     if what.parent:
-        return from_parent(what.parent)
+        shipped = weights_path(what.parent)
+        here = (folder or WEIGHTS) / shipped.name
+        return from_parent(what.parent, here if here.is_file() else shipped)
     torch.manual_seed(seed)
     return training.initialise(build(config), recipe), []
 
 
-def from_parent(parent: str) -> tuple[nn.Module, list[dict]]:
-    """The present network of `parent`, for another run to begin from, and its cycles, marked as the parent's."""
-    model, history = checkpoints.load(weights_path(parent))
+def from_parent(parent: str, weights: Path) -> tuple[nn.Module, list[dict]]:
+    """The network of the run `parent`, for another to begin from, and its cycles, marked as the parent's."""
+    model, history = checkpoints.load(weights)
     return model, [{"run": parent, **cycle} for cycle in history["cycles"]]
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.
 YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
 Y_TO_RGB = 255 / 219  # what a change of Y adds to R, to G and to B when Cb and Cr stay
 TO_GRAY = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])  # MATLAB's rgb2gray
+STRIP = 256  # rows of a picture whose floats are there at a time
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -21,7 +23,32 @@ def read_picture(path: Path) -> np.ndarray:
     Raises ValueError, with the file's name and the reason, when there is no readable picture.
     """
     with open_picture(path) as picture:
-        return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+        return eight_bits(path, np.asarray(picture)) if is_deep(picture) else gray_or_rgb(picture)
+
+
+def gray_or_rgb(picture: Image.Image) -> np.ndarray:
+    """The uint8 pixels of an opened picture of 8 bits: (H, W) if it is gray, (H, W, 3) RGB otherwise; no alpha."""
+    return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB"))
+
+
+def is_deep(picture: Image.Image) -> bool:
+    """Whether an opened picture has gray levels of more than 8 bits."""
+    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+
+
+def eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
+    """Deep gray levels as uint8: floats from [0, 1], integers from [0, 65535]; ValueError on anything else."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: the picture holds values that are not finite (NaN or infinity)")
+    top = 1.0 if np.issubdtype(values.dtype, np.floating) else 65535
+    if values.min() < 0 or values.max() > top:
+        raise ValueError(f"{path}: gray levels lie outside [0, {top:g}] ({values.min():g} to {values.max():g})")
+    return np.concatenate([to_uint8(values[rows] / top) for rows in strips(len(values))])
+
+
+def strips(height: int) -> Iterator[slice]:
+    """Slices of STRIP rows each, so that the floats of a large picture are never there all at once."""
+    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -131,6 +158,8 @@ def shave(image: np.ndarray, border: int) -> np.ndarray:
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
     """The upper left part whose height and width are multiples of `scale`; ValueError when that is empty."""
+    if scale < 1:
+        raise ValueError(f"a scale is at least 1, got {scale}")
     height, width = (size - size % scale for size in image.shape[:2])
     if 0 in (height, width):
         raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is smaller than the scale {scale}")

@@ -41,6 +41,11 @@ def cudnn(**settings: bool) -> Iterator[None]:
             setattr(torch.backends.cudnn, name, value)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the weights of a network are; the CPU for one that has none."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Scale s and shift t of each channel of a batch norm in evaluation, float64; s is never 0."""
     s = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
+from memnet import analysis
 from memnet.model import Config, StackConfig
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart
@@ -268,7 +269,7 @@ LINES = {  # the predictions of fig. 4
     "original": {"color": BLACK, "lw": 1.0, "label": "original"},
     "input": {"color": GREY, "lw": 1.0, "ls": ":", "label": "input"},
 }
-THIRDS = {"low": (0, 1 / 6), "mid": (1 / 6, 1 / 3), "high": (1 / 3, 1 / 2), "all": (0, 1 / 2)}
+THIRDS = analysis.BANDS | {"all": (0, 1 / 2)}
 
 
 def mark_bands(axes: Axes) -> None:

@@ -248,8 +248,9 @@ def cycles_of(run: str) -> list[dict]:
     """One row for each cycle of training behind a run's weights that does not stand in its parent's rows."""
     rows = []
     cycles = checkpoints.load(experiments.weights_path(run))[1]["cycles"]
-    parent = experiments.experiment(run).parent
-    listed = experiments.from_parent(parent)[1] if parent and experiments.trained(parent) else []
+    parent, listed = experiments.experiment(run).parent, []
+    if parent and experiments.trained(parent):
+        _, listed = experiments.from_parent(parent, experiments.weights_path(parent))
     listed = listed if cycles[: len(listed)] == listed else []
     for number, cycle in enumerate(cycles[len(listed) :], start=1 + len(listed)):
         facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}

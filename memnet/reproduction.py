@@ -395,7 +395,7 @@ def agreement(item: Item, made: Path, folder: Path) -> tuple[str, bool]:
 
 def committed(path: Path) -> str | None:
     """A text file as it was last committed, or as it lies there outside a checkout; None where there is none."""
-    if path.is_relative_to(ROOT) and experiments.commit():
+    if path.is_relative_to(ROOT) and experiments.git("rev-parse", "HEAD"):
         return experiments.git("show", f"HEAD:{path.relative_to(ROOT).as_posix()}")
     return path.read_text(encoding="utf-8") if path.exists() else None
 

@@ -14,12 +14,11 @@ from torch import nn
 
 from memnet import degradations, images
 from memnet.datasets import picture_files
-from memnet.inference import InferenceNet, cudnn, inference_form
+from memnet.inference import InferenceNet, cudnn, device_of, inference_form
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
 UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
 MAPS_AT_WORK = 8  # feature maps of a picture's size that a network holds beside its memories
-STRIP = 256  # rows of a picture whose colours are worked on at a time
 ORIENTATIONS = tuple(product((False, True), range(4)))  # mirrored or not, quarter turns
 PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that share 16 with their neighbour
 
@@ -34,7 +33,7 @@ def predict(
     `progress` is called with the share that is done: after every recursion, or at the end where a network has none.
     """
     x = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
-    device = next(model.parameters()).device
+    device = device_of(model)
     model = inference_form(model)
     shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
     y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last), **shown)
@@ -99,7 +98,7 @@ def largest_edge(model: nn.Module) -> int:
     """Edge in pixels of the largest square that a network takes at once, with half of the memory that is free."""
     config = model.config
     maps = MAPS_AT_WORK + getattr(config, "blocks", 1)
-    room = min(free_memory(next(model.parameters()).device) // 2, MOST_MEMORY)
+    room = min(free_memory(device_of(model)) // 2, MOST_MEMORY)
     return max(int((room / (4 * config.channels * maps)) ** 0.5), 2 * config.reach + 64)
 
 
@@ -166,20 +165,15 @@ def restore(
     check_scale(task, scale)
     height, width = (size * (scale or 1) for size in image.shape[:2])
     y = np.empty((height, width), np.float32)
-    for rows in strips(height):
+    for rows in images.strips(height):
         y[rows] = luma_of(seen(image, rows, scale))
     change = restore_plane(model, y, tile=tile, overlap=overlap, ensemble=ensemble, progress=progress)
     change -= y
     restored = np.empty((height, width, *image.shape[2:]), image.dtype)
-    for rows in strips(height):
+    for rows in images.strips(height):
         values = seen(image, rows, scale) + to_rgb(change[rows], image.ndim)
         restored[rows] = images.to_uint8(values) if image.dtype == np.uint8 else values.clip(0, 1)
     return restored
-
-
-def strips(height: int) -> Iterator[slice]:
-    """Slices of STRIP rows each, so that the floats of a large picture are never there all at once."""
-    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
 
 
 def seen(image: np.ndarray, rows: slice, scale: int | None) -> np.ndarray:
@@ -227,7 +221,7 @@ def check_scale(task: str, scale: int | None) -> None:
     """Raise ValueError unless the scale is one of super-resolution's levels, and None for the other tasks."""
     levels = degradations.task(task).levels
     if task == "super-resolution":
-        if scale not in levels:
+        if not isinstance(scale, int | np.integer) or scale not in levels:
             wanted = f"{', '.join(map(str, levels[:-1]))} or {levels[-1]}"
             raise ValueError(f"super-resolution needs a scale (--level) of {wanted}, got {scale}")
     elif scale is not None:
@@ -252,12 +246,11 @@ def read_photograph(path: Path) -> Photograph:
     profile, alpha = picture.info.get("icc_profile"), None
     if profile and picture.mode in ("CMYK", "YCbCr", "LAB"):
         picture, profile = to_srgb(path, picture, profile), None
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return Photograph(eight_bits(path, np.asarray(picture)), alpha, profile, tuple(remarks))
+    if images.is_deep(picture):
+        return Photograph(images.eight_bits(path, np.asarray(picture)), alpha, profile, tuple(remarks))
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-    pixels = np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB"))
-    return Photograph(pixels, alpha, profile, tuple(remarks))
+    return Photograph(images.gray_or_rgb(picture), alpha, profile, tuple(remarks))
 
 
 def to_srgb(path: Path, picture: Image.Image, profile: bytes) -> Image.Image:
@@ -267,16 +260,6 @@ def to_srgb(path: Path, picture: Image.Image, profile: bytes) -> Image.Image:
         return ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError) as error:
         raise ValueError(f"{path}: the colour profile cannot be used ({error})") from error
-
-
-def eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
-    """Deep gray levels as uint8: floats from [0, 1], integers from [0, 65535]; ValueError on anything else."""
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: the picture holds values that are not finite (NaN or infinity)")
-    top = 1.0 if np.issubdtype(values.dtype, np.floating) else 65535
-    if values.min() < 0 or values.max() > top:
-        raise ValueError(f"{path}: gray levels lie outside [0, {top:g}] ({values.min():g} to {values.max():g})")
-    return np.concatenate([images.to_uint8(values[rows] / top) for rows in strips(len(values))])
 
 
 def targets_for(sources: Sequence[Path], folder: Path, *, task: str, scale: int | None) -> list[Path]:
@@ -316,7 +299,7 @@ def restore_file(source: Path, target: Path, *, overwrite: bool = False, **how) 
     if photograph.alpha is not None:
         alpha = photograph.alpha
         if scale := how.get("scale"):
-            large = (seen(alpha, rows, scale) for rows in strips(len(alpha) * scale))
+            large = (seen(alpha, rows, scale) for rows in images.strips(len(alpha) * scale))
             alpha = np.concatenate([images.to_uint8(values) for values in large])
         restored = np.dstack([restored, alpha])
     try:

@@ -257,7 +257,7 @@ class Trainer:
     """The state of one cycle of training (network, average, optimiser, random generator) and its single step.
 
     On one GPU the pieces of the network are `compiled` and the whole step is `recorded` as a CUDA graph, unless said
-    otherwise; several GPUs, and the recipe `paper`, run it as it is written.
+    otherwise; with the recipe `paper` it is not recorded, and several GPUs run it as it is written.
     """
 
     def __init__(
@@ -288,6 +288,7 @@ class Trainer:
         self.recorded = recordable if recorded is None else recorded
         self.advance = Recorded(self.update) if self.recorded else self.update
         self.settled = False
+        self.whole = True  # whether no step is half done: one that is broken off has drawn patches and moved norms
         # Now, so that what cannot be done fails before the first step.
         self.larger = patches.enlarged(plan.enlarge) if plan.enlarge > 1 and plan.settle else patches
         parallel.share(torch.empty(plan.batch // plan.enlarge**2))
@@ -299,6 +300,7 @@ class Trainer:
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One update; the loss and the gradients' norm before clipping. A non-finite step changes no weight."""
+        self.whole = False
         if self.step_number >= self.plan.settles_at and not self.settled:
             self.settle()
         batch = [parallel.share(part) for part in self.batch()]
@@ -313,6 +315,7 @@ class Trainer:
             self.optimiser.refresh(self.step_number)
         if self.step_number % BAD_STEPS == 0:
             self.check_divergence()
+        self.whole = True
         return loss, norm
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -586,8 +589,8 @@ def train(
 ) -> bool:
     """Run the trainer's plan to its end, or for `minutes`, from wherever it stands; whether the end was reached.
 
-    The state is written to the folder `state` every minute and at the end; the gain on held-back pictures is looked
-    at `looks` times and goes to the CSV file `log`.
+    The state is written to the folder `state` every minute and at the end, unless a step was broken off; the gain on
+    held-back pictures is looked at `looks` times and goes to the CSV file `log`.
     """
     plan, journal = trainer.plan, Log(log, keep_to_step=trainer.step_number)
     before, begin, saved, losses = trainer.seconds, time.monotonic(), time.monotonic(), []
@@ -610,7 +613,8 @@ def train(
                 saved = now
     finally:
         bar.close()
-        keep(state, trainer)
+        if trainer.whole:
+            keep(state, trainer)
     return trainer.step_number >= plan.steps
 
 

@@ -94,6 +94,20 @@ def test_trained_runs_are_measured_on_the_sets_on_disk(folder, monkeypatch):
     assert list(campaign.measure()) == ["sr-M6R6: 9 rows of Set5"]
 
 
+def test_a_run_that_cannot_be_measured_keeps_no_other_from_it(folder, monkeypatch):
+    def rows(run, name, level):
+        if run == "sr-M6R6":
+            raise ValueError("it is not yet as deep")
+        return [0]
+
+    monkeypatch.setattr(datasets, "available", lambda name: name == "Set5")
+    monkeypatch.setattr(experiments, "rows", rows)
+    for run in RUNS:
+        (folder / f"{run}.safetensors").touch()
+    expected = ["sr-M6R6: not measured: it is not yet as deep", "sr-M6R6-NL: 3 rows of Set5"]
+    assert list(campaign.measure(RUNS)) == expected
+
+
 def test_the_command_says_how_far_each_run_is(folder):
     words = ["campaign", *RUNS, "--steps", "12", "--batch", "2", "--patch", "12", "--output", str(folder)]
     done = CliRunner().invoke(cli.app, words)

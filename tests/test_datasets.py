@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import os
+import re
 import threading
 
 import numpy as np
@@ -81,6 +82,11 @@ def test_missing_pictures_are_named_with_what_to_do(tmp_path, monkeypatch):
         datasets.pictures("Set5")
     with pytest.raises(ValueError, match="missing pictures"):
         datasets.training_planes("91")
+    for name in datasets.DATASETS:
+        with pytest.raises(ValueError, match="run `memnet data fetch") as error:
+            datasets.pictures(name)
+        asked = re.search(r"`memnet data fetch ([^`]*)`", str(error.value))[1]
+        assert datasets.folders([asked]) == [datasets.source(name).folder]
 
 
 def test_unknown_names_are_refused():

@@ -39,6 +39,21 @@ def measure(model, **options):
     return evaluation.measure(model, **WHERE, weights="weights", progress=False, **options)
 
 
+class Median(torch.nn.Module):
+    """A method of one's own without a weight."""
+
+    def predictions(self, x):
+        y = x.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).median(dim=-1).values
+        y = torch.nn.functional.pad(y, (1, 1, 1, 1), mode="replicate")
+        return y, [y]
+
+
+def test_a_method_needs_no_weights():
+    rows = evaluation.evaluate(Median(), PICTURES, **WHERE | {"run": "median"}, progress=False)
+    assert np.isfinite(rows.psnr).all()
+    assert (rows.psnr != rows.input_psnr).all()
+
+
 def test_rows_hold_the_scores_of_input_output_and_predictions(model):
     rows = evaluation.evaluate(model, PICTURES, **WHERE, progress=False)
     assert list(rows.columns) == [*evaluation.COLUMNS, "psnr_1", "psnr_2", "seconds"]

@@ -37,6 +37,12 @@ def test_runs_have_the_papers_networks():
     assert all(run.training_set in datasets.TRAINING_SETS for run in experiments.EXPERIMENTS.values())
 
 
+def test_every_run_stands_behind_its_parent():
+    order = list(experiments.EXPERIMENTS)
+    for run in experiments.EXPERIMENTS.values():
+        assert run.parent is None or order.index(run.parent) < order.index(run.name)
+
+
 def test_unknown_runs_are_named_with_the_known_ones():
     with pytest.raises(ValueError, match="unknown run 'M7': choose one of denoising-M6R6"):
         experiments.load("M7")
@@ -86,8 +92,12 @@ def test_minutes_are_planned_from_the_time_of_a_step(small):
 
 
 def test_a_budget_that_is_too_small_is_refused(small):
-    with pytest.raises(ValueError, match="too small for its warm-up"):
-        train(small, steps=5)
+    for steps in (5, 0):
+        with pytest.raises(ValueError, match="too small for its warm-up"):
+            train(small, steps=steps)
+    for nothing in ("batch", "patch"):
+        with pytest.raises(ValueError, match="batch and patch are at least 1"):
+            train(small, **{nothing: 0})
     with pytest.raises(ValueError, match="too small for its warm-up"):
         train(small, steps=None, minutes=1e-6)
     with pytest.raises(ValueError, match="too small for its warm-up"):
@@ -149,6 +159,21 @@ def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small
     (small / "sr-M6R6.safetensors").unlink()
     _, history = checkpoints.load(experiments.train("child", **how, resume=True))
     assert [(cycle.get("run"), cycle["steps"]) for cycle in history["cycles"]] == [("sr-M6R6", 12), (None, 10)]
+
+
+def test_a_child_begins_from_the_parent_that_was_trained_beside_it(small, monkeypatch):
+    monkeypatch.setattr(experiments, "WEIGHTS", small / "shipped")
+    child = replace(experiments.EXPERIMENTS["sr-M6R6"], name="child", parent="sr-M6R6")
+    parents = {
+        folder: checkpoints.load(train(small / folder, seed=n))[0] for n, folder in enumerate(("shipped", "mine"))
+    }
+    for folder, other in (("mine", "shipped"), ("elsewhere", "mine")):
+        how = {"recipe": "short", "seed": 0, "folder": small / folder}
+        model, _ = experiments.start(child, child.config, None, **how)
+        weights = dict(model.named_parameters())
+        expected = parents["mine" if folder == "mine" else "shipped"]
+        assert all(torch.equal(weights[name], value) for name, value in expected.named_parameters())
+        assert any(not torch.equal(weights[name], value) for name, value in parents[other].named_parameters())
 
 
 def test_a_shallow_cycle_is_resumed_and_then_deepened(small, monkeypatch):

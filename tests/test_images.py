@@ -99,6 +99,14 @@ def test_bad_files_are_named_with_the_reason(tmp_path):
         assert name in str(error.value)
 
 
+def test_deep_gray_levels_come_as_8_bits_and_gray_with_alpha_as_gray(tmp_path):
+    deep = np.array([[0, 257, 30000, 65535]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(images.read_picture(tmp_path / "deep.png"), [[0, 1, 117, 255]])
+    Image.fromarray(np.array([[[7, 255], [9, 0]]], np.uint8), "LA").save(tmp_path / "alpha.png")
+    np.testing.assert_array_equal(images.read_picture(tmp_path / "alpha.png"), [[7, 9]])
+
+
 def test_borders():
     plane = np.arange(30).reshape(5, 6)
     np.testing.assert_array_equal(images.shave(plane, 2), plane[2:3, 2:4])
@@ -107,6 +115,8 @@ def test_borders():
         images.shave(plane, 3)
     with pytest.raises(ValueError, match="smaller than the scale 7"):
         images.crop_to_multiple(plane, 7)
+    with pytest.raises(ValueError, match="a scale is at least 1, got 0"):
+        images.crop_to_multiple(plane, 0)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".tif", ".webp", ".bmp"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import nbformat
@@ -230,6 +231,10 @@ def test_files_are_compared_as_they_were_committed(tmp_path, monkeypatch):
         monkeypatch.setattr(room, "ROOT", tmp_path)
     words = "good.csv: psnr differs by up to 1; more.csv is new"
     assert reproduction.agreement(item, made, folder) == (words, False)
+    shutil.rmtree(tmp_path / ".git")  # a copy without git, whose commit somebody tells
+    monkeypatch.setenv("MEMNET_COMMIT", "5f3fe621431a")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert reproduction.agreement(item, made, folder) == ("more.csv is new", True)
 
 
 def test_numbers_that_differ_are_a_failure_unless_parameters_asked_for_them(house):

@@ -135,7 +135,7 @@ def test_what_is_no_picture_is_refused(identity, image, words):
 
 def test_scales_are_checked(identity):
     plane = np.zeros((4, 4))
-    for scale in (None, 5):
+    for scale in (None, 5, 3.0):
         with pytest.raises(ValueError, match=r"scale \(--level\) of 2, 3 or 4"):
             restoration.restore(plane, task="super-resolution", scale=scale, model=identity)
     with pytest.raises(ValueError, match="takes no scale"):

@@ -176,6 +176,28 @@ def test_killed_and_resumed_training_equals_the_uninterrupted_bit_for_bit(tmp_pa
     assert [row["step"] for row in logs[0]] == ["4", "8", "12"]
 
 
+def test_a_step_that_is_broken_off_leaves_the_last_whole_state(tmp_path, monkeypatch):
+    held = HeldBack(pictures(1), task="super-resolution")
+    whole, first, second = (trainer_for() for _ in range(3))
+    assert run(whole, held, tmp_path / "whole")
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    advance = first.advance
+
+    def broken_off(*batch):
+        if first.step_number == 7:
+            raise KeyboardInterrupt  # the patches are drawn
+        return advance(*batch)
+
+    first.advance = broken_off
+    with pytest.raises(KeyboardInterrupt):
+        run(first, held, tmp_path / "pieces")
+    tensors, meta = checkpoints.load_state(tmp_path / "pieces" / "state")
+    assert meta["step"] == 7
+    second.load_state(tensors, meta)
+    assert run(second, held, tmp_path / "pieces")
+    assert all(torch.equal(tensor, second.state()[0][name]) for name, tensor in whole.state()[0].items())
+
+
 def killed_after(trainer, steps):
     """Let the trainer raise KeyboardInterrupt instead of its step number `steps` + 1."""
     step = trainer.step
