@@ -9,6 +9,7 @@ help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
 	@echo "make test        run the tests"
 	@echo "make lab         open JupyterLab on the notebooks"
+	@echo "make setup       install alone, for .venv/bin/memnet restore, train, ..."
 	@echo "make benchmark   time inference and training against this machine's matrix product"
 	@echo "make recipes     try starts and settings of training (an hour)"
 	@echo "make lint        check code and notebooks with ruff"
