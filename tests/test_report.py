@@ -103,8 +103,8 @@ def test_the_standing_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_
     assert report.standing().splitlines()[2:] == [
         "In tables 3 to 5 our PSNR is +0.20 to +0.20 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",
         "In table 1 our PSNR is -0.10 to -0.10 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",
-        "In the short trainings of tables 2 and 6 our PSNR is -2.10 to -2.10 dB from the paper's; 0 of 1 cells are above "
-        "it or within 0.15 dB.",
+        "In the short trainings of tables 2 and 6 our PSNR is -2.10 to -2.10 dB from the paper's; 0 of 1 cells are "
+        "above it or within 0.15 dB.",
         "Of Set5 3 of 5 pictures are measured.",
     ]
 
