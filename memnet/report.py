@@ -35,10 +35,10 @@ as in a plan of 20,000: for `denoising-M6R1` more slowly than `memnet train` wit
 The last cycle of `sr-M6R6-deepened` was to have 27,558 steps and was cut off in the settled ones; its weights are the
 average as it was before these. Its log has losses of single steps.
 
-In `denoising-M6R6-any`, in `jpeg-M6R1` and after the last cycle but one of `denoising-M6R6-deepened` and
-`jpeg-M6R6-deepened` the norms' statistics were put right after the training: a pass over one held-back crop had mixed
-them, by a tenth, with those of that crop when the gain had been measured. Undone, each had its gain again to the last
-digit. `jpeg-M6R6-deepened` began from `jpeg-M6R1` before.
+In `jpeg-M6R1` and after the last cycle but one of `denoising-M6R6-deepened` and `jpeg-M6R6-deepened` the norms'
+statistics were put right after the training: a pass over one held-back crop had mixed them, by a tenth, with those of
+that crop when the gain had been measured. Undone, each had its gain again to the last digit. `jpeg-M6R6-deepened` began
+from `jpeg-M6R1` before.
 """
 
 REPORT_HEAD = f"""# Report
