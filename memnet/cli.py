@@ -198,11 +198,11 @@ def evaluate(
         raise ValueError("--limit is for a --dataset: leave it out with --images")
     if csv is not None and csv.is_dir():
         raise ValueError(f"--csv {csv} is a folder: give the name of a file")
-    if csv is not None:
-        make_folder(csv.parent)
     task, wrong = degradations.task(experiments.experiment(run).task), []
     levels = task.levels if level is None else (check_level(task, level),)
     how = {"run": run, "task": task.name, "tile": check_tile(tile), "ensemble": ensemble}
+    if csv is not None:
+        make_folder(csv.parent)  # before the measuring, which would be lost; after what can be wrong
     if images is not None:
         model = experiments.ready(run)
         tables, refused = zip(*(evaluation.folder_rows(model, images, level=one, **how) for one in levels), strict=True)
