@@ -31,7 +31,6 @@ class Experiment:
     config: Config | StackConfig
     training_set: str
     shown_in: str
-    rate: float | None = None  # peak of the learning rate, where the network does not bear the recipe's
     levels: tuple[int, ...] | None = None  # to learn from, if not the task's
     parent: str | None = None  # the run whose weights it begins from, if not from new ones
 
@@ -72,8 +71,8 @@ EXPERIMENTS = {
         Experiment("sr-M6R6-brief", SR, memnet_of("M6R6"), "291", "tables 2, 6"),
         Experiment("sr-M6R6-91", SR, memnet_of("M6R6"), "91", "table 2"),
         Experiment("sr-M6R6-91-basic", SR, memnet_of("M6R6", "basic"), "91", "table 2"),
-        Experiment("sr-plain", SR, PRESETS["plain"], "291", "table 2, fig. 1", rate=5e-4),
-        Experiment("sr-skip", SR, PRESETS["skip"], "291", "table 2, fig. 1", rate=5e-4),
+        Experiment("sr-plain", SR, PRESETS["plain"], "291", "table 2, fig. 1"),
+        Experiment("sr-skip", SR, PRESETS["skip"], "291", "table 2, fig. 1"),
         Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
         Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
         Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
@@ -315,10 +314,10 @@ def train(
     With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
     schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
     `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
-    same patches again otherwise. `rate` is the peak of the learning rate, the experiment's or the recipe's unless
-    given, `settle` the share of the steps, the last ones, in which batch norms keep their statistics, and `by_error`
-    whether patches are then drawn by how wrong their inputs are, `enlarge` how many times larger their edge is then
-    (and so many fewer are drawn that their pixels are as many): the recipe's unless given. With fewer
+    same patches again otherwise. `rate` is the peak of the learning rate, `settle` the share of the steps, the last
+    ones, in which batch norms keep their statistics, `by_error` whether patches are then drawn by how wrong their
+    inputs are, `enlarge` how many times larger their edge is then (and so many fewer are drawn that their pixels are
+    as many): the recipe's unless given. With fewer
     `recursions` than the run's, new weights are those of a shallower network, which learns faster by the second; the
     cycle that extends them gives them the run's (or as many as it is told, a multiple). `compiled` says whether
     torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
@@ -350,8 +349,7 @@ def train(
             precision = precision or training.native_precision(device)
             told = {"batch": batch, "patch": patch, "settle": settle, "by_error": by_error, "enlarge": enlarge}
             told |= {"seed": len(cycles) if seed is None else seed, "precision": precision}
-            told |= {"peak": what.rate if rate is None and recipe != "paper" else rate}
-            told |= {"recursions": None if config == what.config else recursions}
+            told |= {"peak": rate, "recursions": None if config == what.config else recursions}
             plan = plan_for(recipe, 10 if steps is None else steps, **told)
         stride = training.RECIPES[plan.recipe].stride
         patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
