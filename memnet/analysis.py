@@ -148,7 +148,7 @@ def matrix_rate(
 OBSERVATIONS = {  # section 5.3 in our words
     "1": "different tasks have different distributions of the norms",
     "2": "mean and variance of the norms fall as the number of the memory block rises",
-    "3a": "of all memories the last recursion H^R contributes the most",
+    "3a": "the last recursion H^R contributes more than the mean of the others and than that of the long-term memories",
     "3b": "in later blocks long-term memory contributes more than the recursions before the last",
 }
 

@@ -19,17 +19,17 @@ from tqdm import tqdm
 from memnet import degradations, images
 from memnet.paths import MANIFEST, images_root
 
-EMBEDDED_SIZE = 240  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
+EMBEDDED_SIZE = 192  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
 EMBEDDED = {
     # scikit-image's name: (upper left corner of the crop, licence as scikit-image's documentation states it)
-    "astronaut": ((0, 80), "public domain (NASA)"),
-    "brick": ((100, 100), "CC0 (CC0Textures)"),
-    "camera": ((30, 90), "CC0 by the photographer, Lav Varshney"),
-    "chelsea": ((0, 90), "CC0 by the photographer, Stefan van der Walt"),
-    "coffee": ((60, 150), "CC0 by the photographer, Rachel Michetti"),
-    "coins": ((0, 0), "no known copyright restrictions (Brooklyn Museum)"),
-    "gravel": ((100, 100), "CC0 (CC0Textures)"),
-    "rocket": ((60, 200), "public domain (SpaceX)"),
+    "astronaut": ((0, 104), "public domain (NASA)"),
+    "brick": ((124, 124), "CC0 (CC0Textures)"),
+    "camera": ((54, 124), "CC0 by the photographer, Lav Varshney"),
+    "chelsea": ((24, 100), "CC0 by the photographer, Stefan van der Walt"),
+    "coffee": ((84, 174), "CC0 by the photographer, Rachel Michetti"),
+    "coins": ((20, 24), "no known copyright restrictions (Brooklyn Museum)"),
+    "gravel": ((124, 124), "CC0 (CC0Textures)"),
+    "rocket": ((84, 224), "public domain (SpaceX)"),
 }
 
 
@@ -206,7 +206,7 @@ def training_planes(training_set: str) -> list[np.ndarray]:
 
 @cache
 def embedded_colour() -> tuple[tuple[str, np.ndarray, str], ...]:
-    """(name, uint8 crop (H, W, 3) or (H, W) of at most 240x240, licence) of pictures inside scikit-image's package."""
+    """(name, uint8 crop (H, W, 3) or (H, W) of at most 192x192, licence) of pictures inside scikit-image's package."""
     import skimage.data
 
     found = []

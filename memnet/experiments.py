@@ -64,7 +64,7 @@ EXPERIMENTS = {
     run.name: run
     for run in (
         Experiment("denoising-M6R6", "denoising", memnet_of("M6R6"), "BSD300", "table 3, fig. 5"),
-        Experiment("sr-M6R6", SR, memnet_of("M6R6"), "291", "tables 1, 2, 4, 6, figs. 4, 5, 6"),
+        Experiment("sr-M6R6", SR, memnet_of("M6R6"), "291", "tables 1, 4, figs. 4, 5"),
         Experiment("jpeg-M6R6", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 5"),
         Experiment("sr-M6R6-NL", SR, memnet_of("M6R6", "NL"), "291", "table 1, fig. 4"),
         Experiment("sr-M6R6-NS", SR, memnet_of("M6R6", "NS"), "291", "table 1"),
@@ -76,9 +76,9 @@ EXPERIMENTS = {
         Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
         Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
         Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
-        # Paper: 80 layers from the start. Ours for a CPU: 20 of them, which learn faster, and 80 that begin from these.
+        # Paper: 80 layers from the start. Ours: 20 of them, which learn faster, and 80 that begin from these.
         Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6-deepened"),
-        Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "table 4, fig. 8", parent="sr-M6R1"),
+        Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "tables 2, 4, 6, figs. 6, 8", parent="sr-M6R1"),
         Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6-deepened"),
         Experiment(
             "jpeg-M6R6-deepened", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 9", parent="jpeg-M6R1"
@@ -346,7 +346,7 @@ def train(
             weights = files["weights"] if extend else None
             model, cycles = start(what, config, weights, recipe=recipe, seed=seed or 0, folder=folder)
             # Paper: float32. In bfloat16 convolutions can take half the time; statistics, loss, weights: float32.
-            precision = precision or training.native_precision(device)
+            precision = precision or ("float32" if recipe == "paper" else training.native_precision(device))
             told = {"batch": batch, "patch": patch, "settle": settle, "by_error": by_error, "enlarge": enlarge}
             told |= {"seed": len(cycles) if seed is None else seed, "precision": precision}
             told |= {"peak": rate, "recursions": None if config == what.config else recursions}

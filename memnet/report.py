@@ -20,25 +20,25 @@ NEAR = 0.15  # dB below the paper's number that count as reproduced
 WEIGHTS_HEAD = """# Weights
 
 Written by `memnet report` from the histories inside the files (safetensors, float32): what each run got. A run of
-several cycles was extended: each began from the weights of the one before. The gain is that over the input picture, in
-dB, on crops of training pictures that were held back, mean over the task's levels. RUN.csv is the log of the last
-cycle; `R` is the network's recursions in that cycle, `rate` the peak, `settled` the share of its steps in which batch
-norms kept their statistics, `patches` how they were drawn in these steps, `enlarged` how many times larger their edge
-was then (and as many fewer by its square), and `as before` marks a cycle that bettered nothing. A run that begins from
-another's weights counts on from its cycles, which are listed with it where the other has been trained anew since.
-`memnet train RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the
-same order.
+several cycles was extended: each began from the weights of the one before. The gain is that over the input picture,
+in dB, on crops of training pictures that were held back, mean over the task's levels (of the runs `-any` over three
+of theirs: sigma 5, 40, 75 and quality 5, 40, 80). RUN.csv is the log of the last cycle; `R` is the network's
+recursions in that cycle, `rate` the peak, `settled` the share of its steps in which batch norms kept their
+statistics, `patches` how they were drawn in these steps, `enlarged` how many times larger their edge was then (and as
+many fewer by its square), and `as before` marks a cycle that bettered nothing. A run that begins from another's
+weights counts on from its cycles, which are listed with it where the other has been trained anew since. `memnet train
+RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the same order.
 
-Cycles on the H200 had their number of steps from the time that the first 160 or 223 took, which warmed up for 1,000
-as in a plan of 20,000: for `denoising-M6R1` more slowly than `memnet train` with as many steps would.
+On the H200 the first 160 or 223 steps of a cycle were timed, and the number of the others planned from that; these
+first steps warmed up as in a plan of 20,000, for `denoising-M6R1` more slowly than `memnet train` would.
 
 The last cycle of `sr-M6R6-deepened` was to have 27,558 steps and was cut off in the settled ones; its weights are the
 average as it was before these. Its log has losses of single steps.
 
 In `jpeg-M6R1` and after the last cycle but one of `denoising-M6R6-deepened` and `jpeg-M6R6-deepened` the norms'
 statistics were put right after the training: a pass over one held-back crop had mixed them, by a tenth, with those of
-that crop when the gain had been measured. Undone, each had its gain again to the last digit. `jpeg-M6R6-deepened` began
-from `jpeg-M6R1` before.
+that crop when the gain had been measured. Undone, each had its gain again to the last digit. `jpeg-M6R6-deepened` had
+begun from `jpeg-M6R1` as it was before that.
 """
 
 REPORT_HEAD = f"""# Report
@@ -260,7 +260,9 @@ def cycles_of(run: str) -> list[dict]:
         facts |= {"R": cycle.get("recursions") or getattr(experiments.experiment(run).config, "recursions", "")}
         facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
         facts |= {"rate": cycle.get("peak") or RECIPES[cycle["recipe"]].rate, "settled": cycle.get("settle", 0.0)}
-        facts |= {"patches": "by error" if cycle.get("by_error") else "evenly", "enlarged": cycle.get("enlarge", 1)}
+        settled = bool(cycle.get("settle"))
+        facts |= {"patches": "by error" if settled and cycle.get("by_error") else "evenly"}
+        facts |= {"enlarged": cycle.get("enlarge", 1) if settled else 1}
         facts |= {"seed": cycle.get("seed", 0), "precision": cycle.get("precision", "float32")}
         facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
         facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}

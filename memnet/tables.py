@@ -18,7 +18,7 @@ RUNS = {
         "sr-M6R6-91-basic": "MemNet (no multi-supervision; 91 images)",
         "sr-M6R6-91": "MemNet (multi-supervised; 91 images)",
         "sr-M6R6-brief": "MemNet (multi-supervised; 291 images)",
-        "sr-M6R6": "MemNet (multi-supervised; 291 images), trained longer",
+        "sr-M6R6-deepened": "MemNet (multi-supervised; 291 images), trained longer",
     },
     3: {"denoising-M6R6-deepened": "MemNet", "denoising-M6R6": "MemNet, deep from the start"},
     4: {"sr-M6R6-deepened": "MemNet", "sr-M6R6": "MemNet, deep from the start"},
@@ -28,7 +28,7 @@ RUNS = {
         "sr-M6R6-brief": "MemNet_M6R6 (depth 80)",
         "sr-M6R8": "MemNet_M6R8 (depth 104)",
         "sr-M10R10": "MemNet_M10R10 (depth 212)",
-        "sr-M6R6": "MemNet_M6R6 (depth 80), trained longer",
+        "sr-M6R6-deepened": "MemNet_M6R6 (depth 80), trained longer",
     },
 }
 INPUTS = {name: task.degraded for name, task in degradations.TASKS.items()}  # the degraded picture as a method

@@ -281,8 +281,9 @@ def test_without_git_there_is_no_commit(monkeypatch):
     assert experiments.commit() is None
 
 
-@pytest.mark.parametrize("recipe", ["soap", "paper"])
-def test_a_rate_stands_in_the_history(small, recipe):
+@pytest.mark.parametrize(("recipe", "precision"), [("soap", "bfloat16"), ("paper", "float32")])
+def test_rate_and_precision_stand_in_the_history(small, monkeypatch, recipe, precision):
+    monkeypatch.setattr(experiments.training, "native_precision", lambda device: "bfloat16")
     how = {"output": small, "device": "cpu", "progress": False, "steps": 10, "batch": 2, "patch": 8, "recipe": recipe}
-    experiments.train("sr-M6R6", rate=1e-3, **how)
-    assert checkpoints.load(small / "sr-M6R6.safetensors")[1]["cycles"][0]["peak"] == 1e-3
+    cycle = checkpoints.load(experiments.train("sr-M6R6", rate=1e-3, **how))[1]["cycles"][0]
+    assert (cycle["peak"], cycle["precision"]) == (1e-3, precision)
