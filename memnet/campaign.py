@@ -9,7 +9,7 @@ from memnet.model import StackConfig
 from memnet.paths import WEIGHTS
 
 RESERVE = 0.3  # minutes that a piece leaves for the choice of weights and for writing them
-LEAST = 1.5  # minutes that are needed to begin: for reading pictures and compiling; with less left a run waits
+LEAST = 1.7  # minutes that are needed to begin: for reading pictures and compiling; with less left a run waits
 
 
 def campaign(
@@ -65,7 +65,7 @@ def left_of(cycles: list[dict], run: str, folder: Path) -> dict | None:
     plan, step = state_of(run, folder)
     if plan is None:
         return cycles[0]
-    if step < plan["steps"]:
+    if step < plan["steps"] or not experiments.written(run, folder):
         return {"resume": True}
     return cycles[1] if len(cycles) > 1 and plan.get("recursions") == 1 else None
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from memnet.model import Config, StackConfig, build
+from memnet.paths import whole_file
 
 FORMAT = "memnet-1"
 SHARD_BYTES = 12 * 2**20  # state is split into files of about this size, so that each can travel alone
@@ -35,9 +35,11 @@ def load(path: Path) -> tuple[nn.Module, dict]:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is no MemNet checkpoint (format {metadata.get('format')!r}, expected {FORMAT!r})")
     network = json.loads(metadata["network"])
-    model = build(CONFIGS[network.pop("class")](**network))
     try:
+        model = build(CONFIGS[network.pop("class")](**network))
         model.load_state_dict(tensors)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is of a network that is not known here ({error})") from error
     except RuntimeError as error:
         raise ValueError(f"{path} does not hold the tensors of its network ({error})") from error
     return model.eval(), json.loads(metadata["history"])
@@ -70,8 +72,8 @@ def save_state(folder: Path, tensors: dict[str, Tensor], meta: dict) -> None:
     except (ValueError, OSError) as error:
         shutil.rmtree(new, ignore_errors=True)
         raise ValueError(f"{folder} cannot be written, the state before is kept: {error}") from error
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    if folder.exists():  # else the last whole state may be the one in `old`
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -115,14 +117,11 @@ def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file, whole or not at all; ValueError when that is not possible."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, partial, metadata)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            save_file(tensors, partial, metadata)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be written, what was there before is kept: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -245,7 +245,9 @@ def train(
     run: Annotated[str, typer.Argument(help="A run by name; `memnet runs` lists them.")],
     minutes: Annotated[float | None, typer.Option(help="Budget of this command; 30 without --steps.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="Budget of the whole schedule, in steps.")] = None,
-    recipe: Annotated[str, typer.Option(help="soap, muon, short (AdamW), or paper (SGD as printed).")] = "soap",
+    recipe: Annotated[
+        str | None, typer.Option(help="soap if left out, muon, short (AdamW), or paper (SGD as printed).")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
     seed: Annotated[
@@ -315,7 +317,7 @@ def train(
         "overwrite": overwrite,
     }
     path = experiments.train(run, **budget, **mode)
-    if parallel.first():
+    if parallel.first() and experiments.written(run, path.parent):
         typer.echo(f"{gain_of(path)}\n{speed_of(path)}\nweights: {path}")
 
 

@@ -3,9 +3,9 @@
 import csv
 import hashlib
 import io
-import os
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from memnet import degradations, images
-from memnet.paths import MANIFEST, images_root
+from memnet.paths import MANIFEST, images_root, whole_file
 
 EMBEDDED_SIZE = 192  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
 EMBEDDED = {
@@ -163,7 +163,8 @@ def originals(name: str) -> Pictures:
             f"{name} has {len(absent)} missing pictures ({absent[0]} is the first): run `memnet data fetch "
             f"{what.folder}`, or put a copy there, or name the folder that holds {what.folder} in MEMNET_DATA"
         )
-    paths = [images_root() / row["path"] for row in entries(what.folder)]
+    root = images_root()  # once: a pack is opened here
+    paths = [root / row["path"] for row in entries(what.folder)]
     return Pictures([path.stem for path in paths], lambda i: images.read_picture(paths[i]))
 
 
@@ -180,9 +181,14 @@ def digest_of(lines: Iterator[str]) -> str:
 
 
 def folder(path: Path, *, plane: Callable[[np.ndarray], np.ndarray] = images.luma) -> Pictures:
-    """The planes of all pictures of a folder, by name; ValueError when there is none."""
+    """The planes of all pictures of a folder, by name, with the suffix where names differ in that alone.
+
+    Raises ValueError when there is none.
+    """
     paths = picture_files(path)
-    return Pictures([p.stem for p in paths], lambda i: plane(images.read_picture(paths[i])))
+    stems = Counter(p.stem for p in paths)
+    names = [p.stem if stems[p.stem] == 1 else p.name for p in paths]
+    return Pictures(names, lambda i: plane(images.read_picture(paths[i])))
 
 
 def picture_files(path: Path) -> list[Path]:
@@ -251,16 +257,13 @@ def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int
     for name in chosen.values():
         pictures(name)  # says what is missing
     rows = [(row, name) for folder_name, name in chosen.items() for row in entries(folder_name)]
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    root = images_root()
     try:
-        with zipfile.ZipFile(partial, "w") as archive:
+        with whole_file(file) as partial, zipfile.ZipFile(partial, "w") as archive:
             for row, name in tqdm(rows, unit="picture", desc="packing", disable=not progress):
-                archive.writestr(row["path"], small_bytes(images_root() / row["path"], source(name)))
-        partial.replace(file)
+                archive.writestr(row["path"], small_bytes(root / row["path"], source(name)))
     except OSError as error:
         raise ValueError(f"{file} cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return file.stat().st_size
 
 

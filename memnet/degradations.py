@@ -126,6 +126,10 @@ def degrade(
     level that makes no sense there, and when a picture is smaller than the scale.
     """
     reference = images.to_float(plane)
+    if task != "denoising":
+        if level % 1:
+            raise ValueError(f"{task} takes whole numbers as levels, got {level}")
+        level = int(level)
     if task == "denoising":
         # Paper: MATLAB's generator, which NumPy does not have. Over 12 pictures seeds move the mean by 0.006 dB.
         rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
@@ -150,5 +154,6 @@ def score(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) 
 def compared(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) -> tuple[np.ndarray, np.ndarray]:
     """The two planes as the metrics of a task take them: rounded and shaved for super-resolution, else as they are."""
     if task == "super-resolution":
-        reference, image = (images.shave(images.to_float(images.to_uint8(i)), level) for i in (reference, image))
+        planes = (images.to_float(images.to_uint8(plane)) for plane in (reference, image))
+        reference, image = (images.shave(plane, int(level)) for plane in planes)
     return reference, image

@@ -18,11 +18,12 @@ from tqdm import tqdm
 from memnet import datasets, degradations, images, metrics, restoration
 from memnet.datasets import Picture
 from memnet.inference import device_of, inference_form
-from memnet.paths import RESULTS
+from memnet.paths import RESULTS, whole_file
 
 COLUMNS = ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
 PROTOCOL = 1  # raised whenever the same weights and pictures would give other numbers
 KEY = ("weights", "images", "protocol", "seed")
+MADE = ("device", "torch", "date", "commit")  # beside the key: on what, with what, when rows were made
 
 
 def evaluate_picture(
@@ -34,15 +35,17 @@ def evaluate_picture(
     seed: int = 0,
     tile: int | str | None = None,
     ensemble: bool = False,
+    intermediate: bool = True,
 ) -> dict:
     """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds.
 
-    In tiles and as an ensemble (as in `restoration.restore_plane`) there are no intermediate predictions.
+    In tiles and as an ensemble (as in `restoration.restore_plane`) there are no intermediate predictions. Without
+    `intermediate` none is asked for, and a picture that is too large for the memory is restored in tiles.
     """
     reference, degraded = degradations.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
     begin = time.perf_counter()
     # Paper: tiles of 120 to 150 pixels, with their seams. Whole pictures have none.
-    if tile is None and not ensemble:
+    if tile is None and not ensemble and intermediate:
         y, y_m = restoration.predict(model, degraded)
     else:
         y, y_m = restoration.restore_plane(model, degraded, tile=tile, ensemble=ensemble), []
@@ -95,18 +98,17 @@ def watched(pictures: Sequence, title: str, *, progress: bool):
     return tqdm(pictures, desc=title, unit="picture", disable=not progress, delay=2, leave=False)
 
 
-def file_of(run: str, dataset: str, level: int) -> Path:
-    """Where the rows of a run on a data set at a level are kept."""
-    return RESULTS / run / f"{dataset}-{level}.csv"
+def file_of(run: str, dataset: str, level: int, seed: int = 0) -> Path:
+    """Where the rows of a run on a data set at a level are kept, of noise of seed 0 or of another."""
+    return RESULTS / run / f"{dataset}-{level}{f'-seed{seed}' if seed else ''}.csv"
 
 
 def write_rows(path: Path, rows: pd.DataFrame, key: dict) -> None:
     """Write rows behind a first line that holds their key as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     text = rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    partial.write_text(f"# {json.dumps(key)}\n{text}")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(f"# {json.dumps(key)}\n{text}")
 
 
 def read_rows(path: Path) -> tuple[dict, pd.DataFrame]:
@@ -123,7 +125,7 @@ def stored(run: str, dataset: str, level: int, *, weights: str, images: str, see
 
     None when there are none, or when what is there was made by anything else.
     """
-    path = file_of(run, dataset, level)
+    path = file_of(run, dataset, level, seed)
     if not path.is_file():
         return None
     key, rows = read_rows(path)
@@ -148,15 +150,19 @@ def measure(
     """The rows of a run on a data set at a level: stored ones of these `weights` (hash), missing ones measured now.
 
     Only the first `limit` pictures are wanted when it is given. Every new row is stored at once, so an evaluation that
-    is stopped goes on where it was; `fresh` measures all anew. `made_by` goes into the file's key.
+    is stopped goes on where it was; `fresh` measures those that are wanted anew. `made_by` goes beside the file's key,
+    and how rows were made that were there before stays there. ValueError for a limit below 1.
     """
-    digest = datasets.digest(dataset)
-    have = None if fresh else stored(run, dataset, level, weights=weights, images=digest, seed=seed)
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit is 1 picture or more, got {limit}")
+    path, digest = file_of(run, dataset, level, seed), datasets.digest(dataset)
+    have = stored(run, dataset, level, weights=weights, images=digest, seed=seed)
     key = {"weights": weights, "images": digest, "protocol": PROTOCOL, "seed": seed}
     key |= {"pictures": len(datasets.pictures(dataset)), **(made_by or {}), **circumstances(model)}
     names = datasets.pictures(dataset).names[:limit]
-    done = set() if have is None else set(have["image"])
-    wanted = [index for index, name in enumerate(names) if name not in done]
+    earlier = set() if have is None else set(have["image"])
+    earlier_made = [] if have is None else ways_made(read_rows(path)[0])
+    wanted = [index for index, name in enumerate(names) if fresh or name not in earlier]
     print(
         f"{run} on {dataset} at {level}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure",
         file=sys.stderr,
@@ -165,10 +171,18 @@ def measure(
     for index in watched(wanted, f"{run} on {dataset} at {level}", progress=progress):
         options = {"run": run, "task": task, "dataset": dataset, "level": level, "seed": seed}
         row = evaluate(model, [pictures[index]], **options, progress=False)
-        have = row if have is None else pd.concat([have, row], ignore_index=True)
+        others = None if have is None else have[have["image"] != pictures.names[index]]
+        have = row if others is None or others.empty else pd.concat([others, row], ignore_index=True)
         have = in_order(have, pictures.names)
-        write_rows(file_of(run, dataset, level), have, key)
+        earlier.discard(pictures.names[index])
+        before = [made for made in earlier_made if made not in ways_made(key)] if earlier else []
+        write_rows(path, have, key | ({"earlier": before} if before else {}))
     return have[have["image"].isin(names)].reset_index(drop=True)
+
+
+def ways_made(key: dict) -> list[dict]:
+    """How the rows of a file were made, by the key in its first line: the last of them first, then those before."""
+    return [{name: key.get(name) for name in MADE}, *key.get("earlier", [])]
 
 
 def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
@@ -223,12 +237,13 @@ def folder_rows(
 ) -> tuple[pd.DataFrame, list[str]]:
     """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone.
 
-    And one sentence for each picture that cannot be read or is too small, which has no row; ValueError when none has.
+    And one sentence for each picture that cannot be read, is too small or too large, which has no row; ValueError when
+    none has.
     """
     pictures = datasets.folder(path, plane=images.gray if task == "denoising" else images.luma)
-    how = {"run": run, "task": task, "dataset": Path(path).resolve().name, "level": level}
-    how |= {"tile": tile, "ensemble": ensemble}
-    model, tables, wrong = inference_form(model), [], []
+    head = {"run": run, "task": task, "dataset": Path(path).resolve().name, "level": level}
+    how = {"task": task, "level": level, "tile": tile, "ensemble": ensemble, "intermediate": False}
+    model, rows, wrong = inference_form(model), [], []
     for number in watched(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
         try:
             picture = pictures[number]
@@ -236,9 +251,12 @@ def folder_rows(
             wrong.append(str(error))
             continue
         try:
-            tables.append(evaluate(model, [picture], **how, progress=False))
+            with restoration.memory_errors():
+                rows.append(head | evaluate_picture(model, picture, **how))
+        except MemoryError:
+            wrong.append(f"{Path(path) / picture.name}: there is not enough memory: give a smaller tile")
         except ValueError as error:
             wrong.append(f"{Path(path) / picture.name}: {error}")
-    if not tables:
+    if not rows:
         raise ValueError(f"no picture of {path} could be measured; the first: {wrong[0]}")
-    return pd.concat(tables, ignore_index=True)[COLUMNS], wrong
+    return pd.DataFrame(rows)[COLUMNS], wrong

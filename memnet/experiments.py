@@ -239,14 +239,15 @@ def collect(
 ) -> pd.DataFrame:
     """The rows of all trained `runs` on all `sets` at their task's levels (or at `levels`), in one tidy table.
 
-    Runs that are not trained have no rows. Without `measure` only stored rows are taken, and nothing is measured.
+    Runs that are not trained have no rows. Without `measure` only stored rows are taken, and nothing is measured;
+    `fresh` measures all anew.
     With `limit` the first so many pictures of each set are taken, also where rows of more are stored.
     """
     found = []
     for run in filter(trained, runs):
         for dataset in sets:
             for level in levels or degradations.task(experiment(run).task).levels:
-                if measure:
+                if measure or fresh:
                     found.append(rows(run, dataset, level, limit=limit, fresh=fresh))
                 else:
                     found.append(stored_rows(run, dataset, level))
@@ -289,7 +290,7 @@ def train(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    recipe: str = "soap",
+    recipe: str | None = None,
     batch: int | None = None,
     patch: int | None = None,
     seed: int | None = None,
@@ -311,16 +312,17 @@ def train(
 ) -> Path:
     """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
 
-    With both, the schedule is of `steps` and this piece of it stops after `minutes`. `resume` goes on with a stopped
-    schedule; `extend` starts another cycle from finished weights; `precision` is the processor's best unless given.
-    `seed` is that of new weights and of the patches: unless given 0, and another for each cycle, which would draw the
-    same patches again otherwise. `rate` is the peak of the learning rate, `settle` the share of the steps, the last
-    ones, in which batch norms keep their statistics, `by_error` whether patches are then drawn by how wrong their
-    inputs are, `enlarge` how many times larger their edge is then (and so many fewer are drawn that their pixels are
-    as many): the recipe's unless given. With fewer
-    `recursions` than the run's, new weights are those of a shallower network, which learns faster by the second; the
-    cycle that extends them gives them the run's (or as many as it is told, a multiple). `compiled` says whether
-    torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one GPU, unless given.
+    With both, the schedule is of `steps` and this piece of it stops after `minutes`. `recipe` is soap unless given.
+    `resume` goes on with a stopped schedule, and ValueError says what is given that the schedule has not; `extend`
+    starts another cycle from finished weights; `precision` is the processor's best unless given. `seed` is that of new
+    weights and of the patches: unless given 0, and another for each cycle, which would draw the same patches again
+    otherwise. `rate` is the peak of the learning rate, `settle` the share of the steps, the last ones, in which batch
+    norms keep their statistics, `by_error` whether patches are then drawn by how wrong their inputs are, `enlarge` how
+    many times larger their edge is then (and so many fewer are drawn that their pixels are as many): the recipe's
+    unless given. With fewer `recursions` than the run's, new weights are those of a shallower network, which learns
+    faster by the second; the cycle that extends them gives them the run's (or as many as it is told, a multiple).
+    `compiled` says whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one
+    GPU, unless given.
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from). A schedule that is stopped before its end replaces no weights that gain more on held-back pictures.
@@ -337,19 +339,22 @@ def train(
         check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
         learn, held = split(datasets.training_planes(what.training_set))
         tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
-        recursions = meta["plan"].get("recursions") if meta else recursions
+        asked, recursions = recursions, meta["plan"].get("recursions") if meta else recursions
         config = with_recursions(what, recursions)
+        told = {"batch": batch, "patch": patch, "settle": settle, "by_error": by_error, "enlarge": enlarge}
+        told |= {"peak": rate, "seed": seed, "precision": precision}
         if meta:
             plan = training.Plan(**meta["plan"])
+            deep = recursions if asked == getattr(config, "recursions", None) else asked
+            check_resumed(plan, {"recipe": recipe, "steps": steps, "recursions": deep, **told})
             model, cycles = build(config), []  # weights and cycles come with the state
         else:
-            weights = files["weights"] if extend else None
+            recipe, weights = recipe or "soap", files["weights"] if extend else None
             model, cycles = start(what, config, weights, recipe=recipe, seed=seed or 0, folder=folder)
             # Paper: float32. In bfloat16 convolutions can take half the time; statistics, loss, weights: float32.
-            precision = precision or ("float32" if recipe == "paper" else training.native_precision(device))
-            told = {"batch": batch, "patch": patch, "settle": settle, "by_error": by_error, "enlarge": enlarge}
-            told |= {"seed": len(cycles) if seed is None else seed, "precision": precision}
-            told |= {"peak": rate, "recursions": None if config == what.config else recursions}
+            told["precision"] = precision or ("float32" if recipe == "paper" else training.native_precision(device))
+            told["seed"] = len(cycles) if seed is None else seed
+            told["recursions"] = None if config == what.config else recursions
             plan = plan_for(recipe, 10 if steps is None else steps, **told)
         stride = training.RECIPES[plan.recipe].stride
         patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
@@ -373,7 +378,9 @@ def train(
         how = {"state": files["state"], "log": files["log"], "minutes": minutes, "progress": progress}
         training.train(trainer, held_back, **how, looks=min(12, plan.steps // 25 + 1))  # a look costs about 15 steps
         crops = HeldBack(some_of(learn), **looked_at)
-        return finish(what, trainer, held_back, crops, files["weights"])
+        path = finish(what, trainer, held_back, crops, files["weights"])
+        parallel.agreed(None)  # none goes before the first has written
+        return path
 
 
 def plan_for(recipe: str, steps: int, **told) -> training.Plan:
@@ -395,6 +402,15 @@ def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool
     there = [str(path) for path in files.values() if path.exists()]
     if there and not (resume or extend or overwrite):
         raise ValueError(f"{there[0]} exists: give --resume, --extend, --overwrite or another --output")
+
+
+def check_resumed(plan: training.Plan, told: dict) -> None:
+    """Raise ValueError where something is told that the plan of a stopped schedule has otherwise."""
+    options = {"peak": "rate"}
+    for name, value in told.items():
+        if value is not None and value != getattr(plan, name):
+            has = f"the schedule that was stopped has {options.get(name, name)} {getattr(plan, name)}, not {value}"
+            raise ValueError(f"{has}: leave that out with --resume, or begin anew with --overwrite")
 
 
 def with_recursions(what: Experiment, recursions: int | None) -> Config | StackConfig:
@@ -465,7 +481,8 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: HeldBack, cro
     steps, seconds, plan = trainer.step_number, trainer.seconds, trainer.plan
     if steps < plan.steps and (kept := held_back_gain(path)) > gains[choice]:
         words = f"{what.name} stopped at step {steps} of {plan.steps} with {gains[choice]:+.2f} dB"
-        print(f"{words}: {path} keeps its weights of {kept:+.2f} dB until the schedule ends", file=sys.stderr)
+        if parallel.first():
+            print(f"{words}: {path} keeps its weights of {kept:+.2f} dB until the schedule ends", file=sys.stderr)
         return path
     cycle = {
         **asdict(plan),
@@ -488,6 +505,18 @@ def finish(what: Experiment, trainer: training.Trainer, held_back: HeldBack, cro
     if parallel.first():
         checkpoints.save(path, model, history=history)
     return path
+
+
+def written(run: str, folder: Path) -> bool:
+    """Whether the weights of a run in `folder` are of the training whose state lies beside them, at the same step."""
+    try:
+        meta = checkpoints.load_meta(folder / f"{run}.state")
+        cycle = checkpoints.load(folder / f"{run}.safetensors")[1]["cycles"][-1]
+    except ValueError:
+        return False
+    plan = meta["plan"]
+    wanted = {**plan, "planned_steps": plan["steps"], "steps": meta["step"]}
+    return all(cycle.get(name) == value for name, value in wanted.items())
 
 
 def held_back_gain(weights: Path) -> float:

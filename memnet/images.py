@@ -1,13 +1,14 @@
 """Pictures as arrays (H, W) or (H, W, 3): reading, writing, colour spaces as MATLAB has them, borders."""
 
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from memnet.paths import whole_file
 
 # BT.601, studio swing, from R, G, B in [0, 1] to Y, Cb, Cr in grey levels: MATLAB's rgb2ycbcr
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
@@ -110,12 +111,8 @@ def write_picture(path: Path, image: np.ndarray, **options) -> None:
     """
     path = Path(path)
     image = image if image.dtype == np.uint8 else to_uint8(image)
-    partial = path.with_name(f".memnet-{os.getpid()}{path.suffix}")
-    try:
+    with whole_file(path) as partial:
         Image.fromarray(image).save(partial, **options)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

@@ -26,8 +26,8 @@ def rank() -> int:
 
 
 def first() -> bool:
-    """Whether this process is the one that writes and speaks."""
-    return rank() == 0
+    """Whether this process is the one that writes and speaks, also after the training together is over."""
+    return (rank() if size() > 1 else int(os.environ.get("RANK", "0"))) == 0
 
 
 @contextmanager

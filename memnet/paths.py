@@ -2,6 +2,8 @@
 
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,3 +27,14 @@ def images_root() -> Path | zipfile.Path:
     if not zipfile.is_zipfile(root):
         raise ValueError(f"MEMNET_DATA names {root}, which is neither a folder nor a file of `memnet data pack`")
     return zipfile.Path(root)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that is to appear at `path` whole or not at all: it takes that name when all went well."""
+    partial = path.with_name(f".memnet-{os.getpid()}{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

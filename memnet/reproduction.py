@@ -178,7 +178,8 @@ def rows_behind(rows: pd.DataFrame) -> list[dict]:
     lines = []
     for (run, dataset, level), group in rows.groupby(["run", "dataset", "level"], sort=False):
         key, _ = evaluation.read_rows(evaluation.file_of(run, dataset, level))
-        made = {name: key.get(name) for name in ("device", "torch", "date", "commit")}
+        made, *earlier = evaluation.ways_made(key)
+        made |= {"earlier": earlier} if earlier else {}
         lines.append({"run": run, "dataset": dataset, "level": int(level), "pictures": len(group), **made})
     return lines
 

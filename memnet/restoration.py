@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
@@ -63,8 +64,11 @@ def restore_plane(
     up to rounding. A smaller `overlap` is faster and leaves seams. `tile="paper"` takes the small tiles of the authors'
     own inference, whose seams are part of the printed numbers. An `ensemble` is the mean over the plane's eight
     orientations, in eight times the time (Timofte et al., CVPR 2016). `progress` is called with the share that is done.
+
+    A network of somebody's own, without `config.reach`, sees whole pictures: ValueError for a `tile` of pixels without
+    an `overlap`.
     """
-    model, reach = inference_form(model), model.config.reach
+    model = inference_form(model)
     if ensemble:
         mean, parts = np.zeros(plane.shape, np.float32), len(ORIENTATIONS)
         for number, (mirrored, turns) in enumerate(ORIENTATIONS):
@@ -75,12 +79,13 @@ def restore_plane(
         return mean
     if tile == "paper":
         tile, overlap = PAPER_TILE
-    overlap = reach if overlap is None else min(overlap, reach)  # more would change nothing
-    if tile is None:
-        edge = largest_edge(model)
-        if plane.size <= edge**2:
-            return predict(model, plane, progress=progress)[0].astype(np.float32)
-        tile = max(edge - 2 * overlap, 1)
+    reach = getattr(getattr(model, "config", None), "reach", None)
+    if tile is None and (reach is None or plane.size <= largest_edge(model) ** 2):
+        return predict(model, plane, progress=progress)[0].astype(np.float32)
+    if reach is None and overlap is None:
+        raise ValueError("how far this network sees is not known: give an overlap in pixels beside the tile")
+    overlap = min(pixels for pixels in (overlap, reach) if pixels is not None)  # more would change nothing
+    tile = max(largest_edge(model) - 2 * overlap, 1) if tile is None else tile
     restored = np.empty(plane.shape, np.float32)
     pieces = list(tiles(plane.shape, size=tile, overlap=overlap))
     for number, (seen, inner, place) in enumerate(pieces):
@@ -290,12 +295,8 @@ def restore_file(source: Path, target: Path, *, overwrite: bool = False, **how) 
     except OSError as error:
         raise ValueError(f"{source}: {target} cannot be written ({error.strerror})") from error
     photograph = read_photograph(source)
-    try:
+    with memory_errors():
         restored = restore(photograph.pixels, **how)
-    except RuntimeError as error:  # torch has a class of its own for this on a GPU alone
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise MemoryError from error
-        raise
     if photograph.alpha is not None:
         alpha = photograph.alpha
         if scale := how.get("scale"):
@@ -309,6 +310,17 @@ def restore_file(source: Path, target: Path, *, overwrite: bool = False, **how) 
     return photograph
 
 
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Make torch's complaints of too little memory MemoryError, as numpy's are."""
+    try:
+        yield
+    except RuntimeError as error:  # torch has a class of its own for this on a GPU alone
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError from error
+        raise
+
+
 def expand(sources: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """The picture files among `sources`, each once (of folders the pictures in them), and what is wrong, in words."""
     files, wrong = {}, []
@@ -320,4 +332,6 @@ def expand(sources: Iterable[Path]) -> tuple[list[Path], list[str]]:
             wrong.append(str(error))
         except OSError as error:
             wrong.append(f"{source}: {error.strerror}")
+        except RuntimeError:  # of `resolve`, up to Python 3.12
+            wrong.append(f"{source}: this link leads in a circle")
     return list(files.values()), wrong

@@ -589,9 +589,11 @@ def train(
 ) -> bool:
     """Run the trainer's plan to its end, or for `minutes`, from wherever it stands; whether the end was reached.
 
-    The state is written to the folder `state` every minute and at the end, unless a step was broken off; the gain on
-    held-back pictures is looked at `looks` times and goes to the CSV file `log`.
+    The state is written to the folder `state` at the start, every minute and at the end, unless a step was broken off;
+    the gain on held-back pictures is looked at `looks` times and goes to the CSV file `log`.
     """
+    if trainer.step_number == 0:
+        keep(state, trainer)  # in place of another training's, which --resume would go on with
     plan, journal = trainer.plan, Log(log, keep_to_step=trainer.step_number)
     before, begin, saved, losses = trainer.seconds, time.monotonic(), time.monotonic(), []
     quiet = not (progress and parallel.first())

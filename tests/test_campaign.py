@@ -1,6 +1,7 @@
 """Runs one after another, in pieces, with tiny networks and made pictures."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -115,3 +116,14 @@ def test_the_command_says_how_far_each_run_is(folder):
     refused = CliRunner().invoke(cli.app, [*words, "--measure"])
     assert refused.exit_code == 2
     assert "leave --output out" in refused.stderr
+
+
+def test_a_run_whose_last_weights_were_not_written_is_not_finished(folder, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(experiments, "finish", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            list(campaign.campaign(["sr-M6R6"], output=folder, **TINY))
+    assert campaign.progress("sr-M6R6", folder) == (12, 12)
+    assert not (folder / "sr-M6R6.safetensors").exists()
+    assert list(campaign.campaign(["sr-M6R6"], output=folder, **TINY)) == ["sr-M6R6: step 12 of 12"]
+    assert checkpoints.load(folder / "sr-M6R6.safetensors")[1]["cycles"][-1]["steps"] == 12

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -88,3 +89,26 @@ def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch):
     assert checkpoints.weights_hash(tmp_path / "a") == before
     assert checkpoints.load_state(tmp_path / "s")[1] == {"step": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "s"]
+
+
+def test_a_network_of_an_unknown_kind_is_refused(tmp_path):
+    class Other(torch.nn.Linear):
+        config = Config(1, 1, channels=2)
+
+    checkpoints.save(tmp_path / "a.safetensors", Other(1, 1), history={})
+    with pytest.raises(ValueError, match="not known here"):
+        checkpoints.load(tmp_path / "a.safetensors")
+
+
+def test_the_state_beside_is_kept_until_another_is_whole(tmp_path, monkeypatch):
+    state = tmp_path / "a.state"
+    checkpoints.save_state(state, {"x": torch.zeros(1)}, {"step": 1})
+    state.rename(tmp_path / "a.state.old")  # as when writing was stopped between the two renames
+    with monkeypatch.context() as patched:
+        patched.setattr(type(state), "rename", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save_state(state, {"x": torch.ones(1)}, {"step": 2})
+    assert checkpoints.load_state(state)[1] == {"step": 1}
+    checkpoints.save_state(state, {"x": torch.ones(1)}, {"step": 2})
+    assert checkpoints.load_state(state)[1] == {"step": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.state"]

@@ -194,13 +194,23 @@ def test_what_may_not_be_read_is_said_and_the_others_go_on(tiny_runs, tmp_path, 
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["good-deblocked.png"]
 
 
-def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture):
+def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture, monkeypatch):
     images.write_picture(tmp_path / "a.png", colour_picture)
+    restore_plane, given = restoration.restore_plane, []
+
+    def watched(model, plane, **how):
+        given.append((how["tile"], how.get("overlap")))
+        return restore_plane(model, plane, **how)
+
+    monkeypatch.setattr(restoration, "restore_plane", watched)
     for number, words in enumerate(((), ("--tile", 16), ("--tile", 16, "--overlap", 30), ("--tile", "paper"))):
         asked = ("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path / f"{number}", *words)
         assert memnet(*asked).exit_code == 0
     made = {path.read_bytes() for path in tmp_path.glob("*/a-deblocked.png")}
     assert len(made) == 1
+    memnet("evaluate", "jpeg-M6R6", "--images", tmp_path, "--level", 10, "--tile", 16)
+    memnet("evaluate", "jpeg-M6R6", "--dataset", "embedded", "--limit", 1, "--level", 10, "--tile", "paper")
+    assert given == [(None, None), (16, None), (16, 30), ("paper", None), (16, None), ("paper", None)]
     refused(memnet("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path, "--tile", "0"), "a tile is")
 
 

@@ -6,6 +6,7 @@ import http.server
 import os
 import re
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -193,3 +194,16 @@ def test_protocol_of_the_sets_on_disk(benchmark_set, name, shape, first):
     assert pictures[0].name == first
     assert sorted(pictures[0].plane.shape) == sorted(shape)
     assert images_root().is_dir()
+
+
+def test_a_pack_is_opened_once_for_a_set(tmp_path, monkeypatch):
+    rows = [{"path": f"Set5/{name}.png"} for name in "abc"]
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for row in rows:
+            archive.writestr(row["path"], b"")
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path / "some.zip"))
+    monkeypatch.setattr(datasets, "entries", lambda folder: rows)
+    root, opened = datasets.images_root, []
+    monkeypatch.setattr(datasets, "images_root", lambda: opened.append(root()) or opened[-1])
+    assert datasets.originals("Set5").names == ["a", "b", "c"]
+    assert len(opened) == 2  # to see whether all are there, and to read them

@@ -170,3 +170,11 @@ def test_strips_of_an_enlarged_plane_are_those_of_the_whole(scale):
         for top in range(0, len(whole), 7)
     ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize(("task", "level"), [("super-resolution", 2.5), ("jpeg", 10.5)])
+def test_levels_that_are_no_whole_numbers_are_refused(task, level):
+    with pytest.raises(ValueError, match="takes whole numbers as levels"):
+        degradations.degrade(np.zeros((24, 24), np.uint8), task=task, level=level)
+    pair = degradations.degrade(np.zeros((24, 24), np.uint8), task=task, level=float(int(level)))
+    assert degradations.score(*pair, task=task, level=float(int(level)))[1] == 1

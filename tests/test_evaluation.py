@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from memnet import datasets, degradations, evaluation
+from memnet import datasets, degradations, evaluation, images, restoration
 from memnet.datasets import Picture
 from memnet.model import Config, build
 
@@ -150,3 +150,111 @@ def test_gains_are_told_by_set_and_level(model):
     rows = evaluation.gains(evaluation.evaluate(model, PICTURES, **WHERE, progress=False))
     assert set(rows["where"]) == {f"{WHERE['dataset']}, {degradations.task(WHERE['task']).prefix}{WHERE['level']}"}
     assert rows.gain.tolist() == pytest.approx((rows.psnr - rows.input_psnr).tolist())
+
+
+def test_measuring_some_anew_loses_none_of_the_others(store, model, monkeypatch):
+    before = measure(model)
+    measure(model, limit=1, fresh=True)
+    assert list(evaluation.read_rows(store)[1].image) == ["a", "b", "c"]
+    real = evaluation.evaluate_picture
+
+    def stop_at_b(m, picture, **options):
+        if picture.name == "b":
+            raise KeyboardInterrupt
+        return real(m, picture, **options) | {"psnr": 99.0}
+
+    monkeypatch.setattr(evaluation, "evaluate_picture", stop_at_b)
+    with pytest.raises(KeyboardInterrupt):
+        measure(model, fresh=True)
+    found = evaluation.read_rows(store)[1].psnr.tolist()
+    assert found == pytest.approx([99.0, *before.psnr[1:]], abs=1e-6)
+
+
+def test_noise_of_another_seed_has_a_file_of_its_own(store, model):
+    measure(model)
+    measure(model, seed=1)
+    assert sorted(path.name for path in store.parent.iterdir()) == ["embedded-3-seed1.csv", "embedded-3.csv"]
+    assert evaluation.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures", seed=1) is not None
+
+
+def test_rows_that_were_there_keep_how_they_were_made(store, model):
+    for limit, commit in ((1, "old"), (2, "old"), (3, "new")):
+        measure(model, limit=limit, made_by={"commit": commit})
+        key = evaluation.read_rows(store)[0]
+        assert [made["commit"] for made in evaluation.ways_made(key)] == ["new", "old"][limit < 3 :]
+    measure(model, fresh=True, limit=2, made_by={"commit": "newest"})
+    ways = evaluation.ways_made(evaluation.read_rows(store)[0])
+    assert [made["commit"] for made in ways] == ["newest", "new", "old"]
+    measure(model, fresh=True, made_by={"commit": "newest"})
+    assert len(evaluation.ways_made(evaluation.read_rows(store)[0])) == 1
+
+
+def test_a_disk_that_is_full_leaves_the_rows_as_they_were(store, model, monkeypatch):
+    measure(model, limit=2)
+    before, write = store.read_text(), type(store).write_text
+
+    def half(path, text, *arguments, **options):
+        write(path, text[: len(text) // 2])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(type(store), "write_text", half)
+    with pytest.raises(OSError, match="no space left"):
+        measure(model)
+    assert store.read_text() == before
+    assert [path.name for path in store.parent.iterdir()] == [store.name]
+
+
+def test_a_limit_is_one_picture_at_least(store, model):
+    with pytest.raises(ValueError, match="1 picture or more, got 0"):
+        measure(model, limit=0)
+
+
+def test_a_method_of_ones_own_can_be_turned_and_cut(model):
+    one = {"task": "jpeg", "level": 10}
+    whole = evaluation.evaluate_picture(Median(), PICTURES[0], **one)
+    turned = evaluation.evaluate_picture(Median(), PICTURES[0], **one, ensemble=True)
+    assert turned["psnr"] == pytest.approx(whole["psnr"])  # a median is the same in all orientations
+    seams = evaluation.evaluate_picture(Median(), PICTURES[0], **one, tile="paper")
+    assert seams["psnr"] == pytest.approx(whole["psnr"])
+    with pytest.raises(ValueError, match="give an overlap"):
+        evaluation.evaluate_picture(Median(), PICTURES[0], **one, tile=16)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of two pictures whose names differ in their suffix alone."""
+    for number, name in enumerate(("a.png", "a.bmp")):
+        images.write_picture(tmp_path / name, np.random.default_rng(number).integers(0, 256, (40, 36), np.uint8))
+    return tmp_path
+
+
+def test_a_folder_of_large_pictures_is_measured_in_tiles(photographs, model, monkeypatch):
+    how = {"run": "mine", "task": "denoising", "level": 30, "progress": False}
+    whole, _ = evaluation.folder_rows(model, photographs, **how)
+    predict, shapes = restoration.predict, []
+    monkeypatch.setattr(restoration, "largest_edge", lambda net: 20)
+    monkeypatch.setattr(
+        restoration, "predict", lambda net, part, **more: shapes.append(part.shape) or predict(net, part, **more)
+    )
+    cut, wrong = evaluation.folder_rows(model, photographs, **how)
+    assert max(map(max, shapes)) <= 20
+    assert (list(cut.columns), wrong) == (evaluation.COLUMNS, [])
+    np.testing.assert_allclose(cut.psnr, whole.psnr, atol=1e-4)
+    assert list(cut.image) == ["a.bmp", "a.png"]
+    assert cut.input_psnr.nunique() == 2  # of different noise too
+
+
+def test_a_picture_that_is_too_large_gets_a_line_and_the_others_go_on(photographs, model, monkeypatch):
+    real = restoration.predict
+
+    def predict(net, plane, **options):
+        if not refused:
+            refused.append(plane)
+            torch.empty(10**15)
+        return real(net, plane, **options)
+
+    refused = []
+    monkeypatch.setattr(restoration, "predict", predict)
+    rows, wrong = evaluation.folder_rows(model, photographs, run="mine", task="jpeg", level=10, progress=False)
+    assert list(rows.image) == ["a.png"]
+    assert wrong == [f"{photographs / 'a.bmp'}: there is not enough memory: give a smaller tile"]

@@ -1,6 +1,8 @@
 """Runs by name: what they are, and training one from the command to its weights."""
 
+from copy import deepcopy
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,9 @@ import pytest
 import torch
 
 from memnet import checkpoints, datasets, evaluation, experiments, report, training
+from memnet.deepening import added_norms, deepened
 from memnet.model import PRESETS, Config
+from memnet.patches import HeldBack, Patches, split
 
 
 @pytest.fixture
@@ -143,8 +147,11 @@ def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small
     parent, _ = checkpoints.load(train(small))
     model, _ = experiments.start(child, child.config, None, recipe="short", seed=0)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), parent.parameters(), strict=True))
+    drawn = []
+    monkeypatch.setattr(experiments, "Patches", lambda *a, **k: drawn.append(Patches(*a, **k)) or drawn[-1])
     for extend in (False, True):
         _, history = checkpoints.load(experiments.train("child", **how, extend=extend))
+    assert [patches.levels for patches in drawn] == [(5, 75), (5, 75)]
     assert history["levels"] == [5, 75]
     assert [cycle.get("run") for cycle in history["cycles"]] == ["sr-M6R6", None, None]
     assert [cycle["steps"] for cycle in experiments.own_cycles(history)] == [10, 10]
@@ -283,7 +290,84 @@ def test_without_git_there_is_no_commit(monkeypatch):
 
 @pytest.mark.parametrize(("recipe", "precision"), [("soap", "bfloat16"), ("paper", "float32")])
 def test_rate_and_precision_stand_in_the_history(small, monkeypatch, recipe, precision):
-    monkeypatch.setattr(experiments.training, "native_precision", lambda device: "bfloat16")
+    monkeypatch.setattr(training, "native_precision", lambda device: "bfloat16")
     how = {"output": small, "device": "cpu", "progress": False, "steps": 10, "batch": 2, "patch": 8, "recipe": recipe}
     cycle = checkpoints.load(experiments.train("sr-M6R6", rate=1e-3, **how))[1]["cycles"][0]
     assert (cycle["peak"], cycle["precision"]) == (1e-3, precision)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"steps": 60}, "has steps 12, not 60"),
+        ({"rate": 1e-4}, "has rate None, not 0.0001"),
+        ({"recipe": "nonsense"}, "has recipe soap, not nonsense"),
+        ({"recursions": 77}, "has recursions None, not 77"),
+        ({"batch": 9}, "has batch 2, not 9"),
+    ],
+)
+def test_a_stopped_schedule_goes_on_as_it_was_or_not_at_all(small, told, words):
+    train(small, minutes=0.0)
+    before = (small / "sr-M6R6.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=f"{words}: leave that out with --resume"):
+        train(small, resume=True, **{"steps": None} | told)
+    assert (small / "sr-M6R6.safetensors").read_bytes() == before
+    train(small, resume=True, recursions=1, recipe="soap")  # what the schedule has may be said again
+    assert experiments.written("sr-M6R6", small)
+
+
+def test_a_training_that_is_broken_off_at_once_is_the_one_that_is_resumed(small, monkeypatch):
+    old = checkpoints.weights_hash(train(small))
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Trainer, "update", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(small, overwrite=True, steps=14, seed=5)
+    assert not experiments.written("sr-M6R6", small)
+    path = train(small, resume=True, steps=None)
+    cycle = checkpoints.load(path)[1]["cycles"][-1]
+    assert (cycle["steps"], cycle["seed"]) == (14, 5)
+    assert checkpoints.weights_hash(path) != old
+
+
+def test_the_gain_in_the_history_is_that_of_the_weights(small):
+    model, history = checkpoints.load(train(small, steps=40))
+    _, held = split(datasets.training_planes("291"))
+    gain = HeldBack(held, task="super-resolution").gain(model)
+    assert history["cycles"][-1]["held_back_gain"] == pytest.approx(gain, abs=1e-4)
+
+
+def test_a_training_ends_with_the_output_weights_solved_on_what_it_learnt_from(small, monkeypatch):
+    best, crops = training.best_weights, []
+    monkeypatch.setattr(training, "best_weights", lambda *given: crops.append(given[2]) or best(*given))
+    train(small)
+    learn, _ = split(datasets.training_planes("291"))
+    assert len(crops[0].pairs) == 3 * len(learn)
+
+
+def test_a_deepened_network_begins_with_statistics_of_its_own(small, monkeypatch):
+    deep = replace(experiments.EXPERIMENTS["sr-M6R6"], config=Config(1, 2, channels=2))
+    monkeypatch.setitem(experiments.EXPERIMENTS, "sr-M6R6", deep)
+    shallow, _ = checkpoints.load(train(small, recursions=1))
+    begun = []
+    trainer = training.Trainer
+    monkeypatch.setattr(
+        experiments.training, "Trainer", lambda model, *a, **k: begun.append(deepcopy(model)) or trainer(model, *a, **k)
+    )
+    train(small, extend=True)
+    new = added_norms(shallow, begun[0])
+    assert new
+    copied, norms = (dict(model.named_modules()) for model in (deepened(shallow, 2), begun[0]))
+    assert all(not torch.equal(norms[name].running_mean, copied[name].running_mean) for name in new)
+
+
+def test_rows_say_which_source_measured_them(tiny_runs):
+    experiments.rows("jpeg-M6R6", "embedded", 10, limit=1, progress=False)
+    key, _ = evaluation.read_rows(evaluation.file_of("jpeg-M6R6", "embedded", 10))
+    assert key["commit"] == experiments.commit()
+
+
+def test_fresh_rows_are_measured_where_stored_ones_alone_would_do(tiny_runs, capsys):
+    how = {"levels": (10,), "limit": 1, "measure": False}
+    assert experiments.collect(["jpeg-M6R6"], ["embedded"], **how).empty
+    assert len(experiments.collect(["jpeg-M6R6"], ["embedded"], **how, fresh=True)) == 1
+    assert "1 to measure" in capsys.readouterr().err

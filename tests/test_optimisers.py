@@ -199,3 +199,18 @@ def test_it_goes_on_from_its_state_bit_for_bit(kind):
         each.step()
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(p, q)
+
+
+def test_soaps_squares_stay_with_their_axes_when_these_change_places():
+    kernel = nn.Parameter(torch.zeros(4, 6, 1, 1))
+    soap = Soap([{"params": [kernel], "weight_decay": 0.0, "lr": torch.tensor(1e-3)}], betas=(0.9, 0.999))
+    sizes = torch.tensor([8.0, 4.0, 2.0, 1.0])
+    for step in range(1, 61):  # from the 30th step on gradients are the largest where they were the smallest
+        rows = sizes if step < 30 else 100 * sizes.flip(0)
+        kernel.grad = (rows[:, None] * matrix(4, 6, seed=step)).view(4, 6, 1, 1)
+        soap.step()
+        soap.refresh(step)
+    known = soap.state[kernel]
+    by_axis = (known["rows_axes"] * (known["rows_covariance"] @ known["rows_axes"])).sum(dim=0)
+    assert by_axis.diff().max() < 0  # the strong axes come first
+    assert known["square"].mean(dim=1).diff().max() < 0  # and so do their squares

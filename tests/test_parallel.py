@@ -36,6 +36,41 @@ with parallel.together("cpu"):
         torch.save([trainer.model.state_dict(), parallel.size(), model.state_dict()], folder / "end.pt")
 """
 
+COMMAND = """
+import sys
+from pathlib import Path
+import torch
+from memnet import cli, datasets, experiments
+from memnet.model import Config
+sys.path.insert(0, "tests")
+from test_patches import pictures
+
+torch.set_num_threads(1)
+tiny = experiments.Experiment("sr-M6R6", "super-resolution", Config(2, 1, channels=4), "291", "a test")
+experiments.EXPERIMENTS["sr-M6R6"] = tiny
+datasets.training_planes = lambda name: pictures(4, size=84)
+words = ["train", "sr-M6R6", "--recipe", "paper", "--steps", "10", "--batch", "4", "--patch", "12"]
+cli.app([*words, "--output", sys.argv[1]])
+"""
+
+
+def commanded(folder, processes):
+    """The weights of `memnet train` in so many processes, and what it said."""
+    words = ["--standalone", "--nproc-per-node", str(processes), "--no-python", sys.executable, "-c", COMMAND]
+    start = [sys.executable, "-m", "torch.distributed.run", *words] if processes > 1 else [*words[4:]]
+    done = subprocess.run([*start, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    model, history = checkpoints.load(folder / "sr-M6R6.safetensors")
+    return model.state_dict(), history["cycles"][-1], done.stdout
+
+
+def test_the_command_in_two_processes_writes_what_one_writes_and_speaks_once(tmp_path):
+    alone, _, _ = commanded(tmp_path / "1", 1)
+    together, cycle, said = commanded(tmp_path / "2", 2)
+    assert cycle["processes"] == 2
+    assert largest_difference(together, alone) < 1e-4
+    assert [line.split(":")[0] for line in said.splitlines()] == ["gain on held-back pictures", "speed", "weights"]
+
 
 def trained(folder, processes, norms="synchronised"):
     """State of the network after ten steps, and how many processes made them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from memnet import datasets, degradations, experiments, images, restoration
 from memnet.model import Config, build
@@ -326,3 +326,44 @@ def test_memory_for_the_picture_itself_is_a_few_bytes_a_pixel(identity):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 * 4 * image.shape[0] * image.shape[1] + 2**25
+
+
+def test_alpha_is_enlarged_with_the_picture(tmp_path, identity, colour_picture):
+    alpha = np.tile(np.linspace(0, 255, 30).astype(np.uint8), (40, 1))
+    Image.fromarray(np.dstack([colour_picture, alpha])).save(tmp_path / "a.png")
+    how = {"task": "super-resolution", "scale": 2, "model": identity}
+    restoration.restore_file(tmp_path / "a.png", tmp_path / "b.png", **how)
+    with Image.open(tmp_path / "b.png") as picture:
+        large = np.asarray(picture)
+    assert large.shape == (80, 60, 4)
+    expected = degradations.imresize(alpha, 2).clip(0, 255)
+    np.testing.assert_allclose(large[..., 3], expected, atol=0.51)
+
+
+def test_lab_is_brought_to_srgb_by_its_profile(tmp_path, colour_picture):
+    lab = ImageCms.createProfile("LAB")
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
+    picture = ImageCms.applyTransform(Image.fromarray(colour_picture), to_lab)
+    picture.save(tmp_path / "a.tif", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
+    found = restoration.read_photograph(tmp_path / "a.tif").pixels
+    assert np.abs(found.astype(int) - colour_picture).mean() < 3
+    plain = np.asarray(picture.convert("RGB")) if picture.mode != "LAB" else np.asarray(picture)
+    assert np.abs(plain.astype(int) - colour_picture).mean() > 20
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux says so in this way")
+def test_free_memory_falls_with_what_is_taken(monkeypatch, tmp_path):
+    report = tmp_path / "meminfo"
+    monkeypatch.setattr(restoration, "container_memory", lambda cgroup: [])
+    monkeypatch.setattr(restoration, "Path", lambda name: report if name == "/proc/meminfo" else Path(name))
+    for kilobytes in (123, 4567):
+        report.write_text(f"MemTotal: 999999 kB\nMemAvailable: {kilobytes} kB\n")
+        assert restoration.free_memory(torch.device("cpu")) == 1024 * kilobytes
+
+
+def test_links_that_lead_in_a_circle_keep_no_other_picture_from_it(tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    files, wrong = restoration.expand([tmp_path / "loop.png", tmp_path / "a.png"])
+    assert tmp_path / "a.png" in files
+    assert len(files) + len(wrong) == 2

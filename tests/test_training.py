@@ -399,3 +399,41 @@ def test_a_step_reads_no_number_so_that_a_gpu_can_record_it(recipe, monkeypatch)
     assert loss.shape == norm.shape == ()
     with pytest.raises(RuntimeError, match="meta"):
         trainer.check_divergence()
+
+
+def test_the_average_is_that_of_the_weights_so_far():
+    trainer = trainer_for()
+    expected = trainer.average.fenet[2].weight.detach().clone()
+    for step in range(6):
+        trainer.step()
+        expected += (1 - (step + 2) / (step + 11)) * (trainer.model.fenet[2].weight.detach() - expected)
+    torch.testing.assert_close(trainer.average.fenet[2].weight, expected)
+    assert not torch.allclose(expected, trainer.model.fenet[2].weight, atol=1e-4)
+
+
+def test_the_log_holds_the_mean_loss_since_the_last_look(tmp_path):
+    trainer, losses = trainer_for(), []
+    step = trainer.step
+    trainer.step = lambda: losses.append(step()) or losses[-1]
+    run(trainer, HeldBack(pictures(1), task="super-resolution"), tmp_path)
+    means = torch.stack([loss for loss, _ in losses]).view(3, 4).mean(dim=1).tolist()
+    assert [float(row["loss"]) for row in read_log(tmp_path / "log.csv")] == pytest.approx(means, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convolutions_are_of_the_precision_that_was_planned(precision):
+    torch.manual_seed(1)
+    plan = Plan("soap", 12, batch=4, patch=12, precision=precision)
+    trainer, seen = Trainer(build(TINY), Patches(pictures(), task="jpeg", patch=12), plan), set()
+    trainer.model.fenet[2].register_forward_hook(lambda module, given, y: seen.add(y.dtype))
+    loss, _ = trainer.step()
+    assert seen == {getattr(torch, precision)}
+    assert loss.dtype == trainer.model.fenet[2].weight.dtype == torch.float32
+
+
+def test_skipped_steps_are_counted_on_when_a_training_is_resumed():
+    trainer, resumed = trainer_for(), trainer_for()
+    trainer.patches.pixels = trainer.patches.pixels.float() * math.nan
+    trainer.step()
+    resumed.load_state(*trainer.state())
+    assert resumed.skipped == 1
