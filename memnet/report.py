@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from memnet import checkpoints, experiments, tables
+from memnet import checkpoints, degradations, experiments, tables
 from memnet.paths import FIGURES, ROOT, WEIGHTS
 from memnet.reproduction import IMAGES, ITEMS, Item
 from memnet.training import RECIPES
@@ -111,11 +111,16 @@ def standing_of_cells() -> list[str]:
             span = f"{whole.min():+.2f} to {whole.max():+.2f} dB from the paper's"
             near = f"{(whole >= -NEAR).sum()} of {len(whole)} cells"
             found.append(f"In {words} our PSNR is {span}; {near} are above it or within {NEAR} dB.")
-    for dataset, group in parts.groupby("dataset", sort=False):
-        found.append(f"Of {dataset} {', '.join(dict.fromkeys(group.note))} are measured.")
-    if missing := dict.fromkeys(ours[ours.note == "not measured"].dataset):
+    if partly := dict.fromkeys(f"{setting_of(cell)} ({cell.note})" for cell in parts.itertuples()):
+        found.append(f"Measured in part: {', '.join(partly)}.")
+    if missing := dict.fromkeys(setting_of(cell) for cell in ours[ours.note == "not measured"].itertuples()):
         found.append(f"Not measured with the present weights: {', '.join(missing)}.")
     return found
+
+
+def setting_of(cell: tuple) -> str:
+    """The data set and the level of a cell, in words."""
+    return f"{cell.dataset} {degradations.task(tables.TASKS[cell.table]).prefix}{cell.level}"
 
 
 def items_table() -> str:

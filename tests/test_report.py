@@ -98,14 +98,16 @@ def test_the_standing_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_
     assert report.standing() == f"{words}\nNot trained yet: sr-M6R8.\n"
     (tmp_path / "benchmark").mkdir()
     part = comparison(29.0, note="3 of 5 pictures", table=5)
-    for cells in (comparison(29.9, table=1), comparison(30.2), comparison(27.9, table=6), part):
+    none = comparison(float("nan"), note="not measured", table=2)
+    for cells in (comparison(29.9, table=1), comparison(30.2), comparison(27.9, table=6), part, none):
         (tmp_path / "benchmark" / f"table{cells.table[0]}.csv").write_text(tables.to_csv(cells))
     assert report.standing().splitlines()[2:] == [
         "In tables 3 to 5 our PSNR is +0.20 to +0.20 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",
         "In table 1 our PSNR is -0.10 to -0.10 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",
         "In the short trainings of tables 2 and 6 our PSNR is -2.10 to -2.10 dB from the paper's; 0 of 1 cells are "
         "above it or within 0.15 dB.",
-        "Of Set5 3 of 5 pictures are measured.",
+        "Measured in part: Set5 quality 3 (3 of 5 pictures).",
+        "Not measured with the present weights: Set5 x3.",
     ]
 
 
