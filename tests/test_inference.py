@@ -69,7 +69,7 @@ def test_trained_networks_agree_as_far_as_float32_goes(run):
     exact = model.double()(x.double())
     error, own_error = (255 * float((image - exact).abs().max()) for image in (fast, y))
     assert error < 5e-4  # of a grey level
-    assert error < max(1e-4, 3 * own_error)
+    assert error < max(1e-4, 5 * own_error)
 
 
 def test_it_leaves_the_network_as_it_is():

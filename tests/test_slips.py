@@ -33,7 +33,7 @@ def test_colour_jpeg_makes_live1_look_better(benchmark_set):
 
 @pytest.mark.parametrize(("task", "level"), [("super-resolution", 3), ("denoising", 50), ("jpeg", 20)])
 def test_the_published_way_is_the_protocol_of_evaluation(task, level):
-    pictures = [Picture(p.name, p.plane[:233, :227]) for p in datasets.originals("embedded")[:3]]
+    pictures = [Picture(p.name, p.plane[:187, :182]) for p in datasets.originals("embedded")[:3]]
     planes = [slips.images.gray(p.plane) if task == "denoising" else slips.images.luma(p.plane) for p in pictures]
     expected = []
     for picture, plane in zip(pictures, planes, strict=True):
@@ -80,5 +80,5 @@ def test_size_is_compared_on_what_a_network_gives():
     pictures = datasets.originals("embedded")[:2]
     (row,) = slips.size_price(model, pictures, sigma=25).to_dict("records")
     assert row["psnr"] == pytest.approx(20 * np.log10(255 / 25), abs=0.1)  # this network changes nothing
-    assert row["psnr_price"] == pytest.approx(0, abs=0.1)
+    assert row["psnr_price"] == pytest.approx(0, abs=0.2)
     assert abs(row["ssim_price"]) > 1e-3
