@@ -316,12 +316,13 @@ def test_a_stopped_schedule_goes_on_as_it_was_or_not_at_all(small, told, words):
     assert experiments.written("sr-M6R6", small)
 
 
-def test_a_training_that_is_broken_off_at_once_is_the_one_that_is_resumed(small, monkeypatch):
+@pytest.mark.parametrize("recipe", ["soap", "muon", "short", "paper"])
+def test_a_training_that_is_broken_off_at_once_is_the_one_that_is_resumed(small, monkeypatch, recipe):
     old = checkpoints.weights_hash(train(small))
     with monkeypatch.context() as patched:
         patched.setattr(training.Trainer, "update", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            train(small, overwrite=True, steps=14, seed=5)
+            train(small, overwrite=True, steps=14, seed=5, recipe=recipe)
     assert not experiments.written("sr-M6R6", small)
     path = train(small, resume=True, steps=None)
     cycle = checkpoints.load(path)[1]["cycles"][-1]
