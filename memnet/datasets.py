@@ -186,9 +186,13 @@ def folder(path: Path, *, plane: Callable[[np.ndarray], np.ndarray] = images.lum
     Raises ValueError when there is none.
     """
     paths = picture_files(path)
-    stems = Counter(p.stem for p in paths)
-    names = [p.stem if stems[p.stem] == 1 else p.name for p in paths]
-    return Pictures(names, lambda i: plane(images.read_picture(paths[i])))
+    return Pictures(names_of(paths), lambda i: plane(images.read_picture(paths[i])))
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """The names of files without their suffix, and with it where they differ in that alone (or in small letters)."""
+    stems = Counter(file.stem.casefold() for file in files)
+    return [file.stem if stems[file.stem.casefold()] == 1 else file.name for file in files]
 
 
 def picture_files(path: Path) -> list[Path]:

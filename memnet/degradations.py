@@ -126,14 +126,13 @@ def degrade(
     level that makes no sense there, and when a picture is smaller than the scale.
     """
     reference = images.to_float(plane)
-    if task != "denoising":
-        if level % 1:
-            raise ValueError(f"{task} takes whole numbers as levels, got {level}")
-        level = int(level)
     if task == "denoising":
         # Paper: MATLAB's generator, which NumPy does not have. Over 12 pictures seeds move the mean by 0.006 dB.
         rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
         return reference, gaussian_noise(reference, level, rng)
+    if level % 1:
+        raise ValueError(f"{task} takes whole numbers as levels, got {level}")
+    level = int(level)
     if task == "super-resolution":
         reference = images.crop_to_multiple(reference, level)
         return reference, bicubic(reference, level)

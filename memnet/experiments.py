@@ -345,8 +345,7 @@ def train(
         told |= {"peak": rate, "seed": seed, "precision": precision}
         if meta:
             plan = training.Plan(**meta["plan"])
-            deep = recursions if asked == getattr(config, "recursions", None) else asked
-            check_resumed(plan, {"recipe": recipe, "steps": steps, "recursions": deep, **told})
+            check_resumed(plan, config, {"recipe": recipe, "steps": steps, "recursions": asked, **told})
             model, cycles = build(config), []  # weights and cycles come with the state
         else:
             recipe, weights = recipe or "soap", files["weights"] if extend else None
@@ -404,13 +403,14 @@ def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool
         raise ValueError(f"{there[0]} exists: give --resume, --extend, --overwrite or another --output")
 
 
-def check_resumed(plan: training.Plan, told: dict) -> None:
-    """Raise ValueError where something is told that the plan of a stopped schedule has otherwise."""
-    options = {"peak": "rate"}
+def check_resumed(plan: training.Plan, config: Config | StackConfig, told: dict) -> None:
+    """Raise ValueError where something is told that a stopped schedule, its plan or its network, has otherwise."""
+    has = asdict(plan) | {"recursions": getattr(config, "recursions", None)}
+    has["peak"] = plan.peak or training.RECIPES[plan.recipe].rate
     for name, value in told.items():
-        if value is not None and value != getattr(plan, name):
-            has = f"the schedule that was stopped has {options.get(name, name)} {getattr(plan, name)}, not {value}"
-            raise ValueError(f"{has}: leave that out with --resume, or begin anew with --overwrite")
+        if value is not None and value != has[name]:
+            words = f"the schedule that was stopped has {'rate' if name == 'peak' else name} {has[name]}, not {value}"
+            raise ValueError(f"{words}: leave that out with --resume, or begin anew with --overwrite")
 
 
 def with_recursions(what: Experiment, recursions: int | None) -> Config | StackConfig:

@@ -1,7 +1,6 @@
 """Trained networks at work on pictures: planes, colour pictures, files and folders of files."""
 
 import io
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from PIL import Image, ImageCms
 from torch import nn
 
 from memnet import degradations, images
-from memnet.datasets import picture_files
+from memnet.datasets import names_of, picture_files
 from memnet.inference import InferenceNet, cudnn, device_of, inference_form
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
@@ -80,12 +79,13 @@ def restore_plane(
     if tile == "paper":
         tile, overlap = PAPER_TILE
     reach = getattr(getattr(model, "config", None), "reach", None)
-    if tile is None and (reach is None or plane.size <= largest_edge(model) ** 2):
+    edge = largest_edge(model) if tile is None and reach is not None else None
+    if tile is None and (edge is None or plane.size <= edge**2):
         return predict(model, plane, progress=progress)[0].astype(np.float32)
     if reach is None and overlap is None:
         raise ValueError("how far this network sees is not known: give an overlap in pixels beside the tile")
     overlap = min(pixels for pixels in (overlap, reach) if pixels is not None)  # more would change nothing
-    tile = max(largest_edge(model) - 2 * overlap, 1) if tile is None else tile
+    tile = max(edge - 2 * overlap, 1) if tile is None else tile
     restored = np.empty(plane.shape, np.float32)
     pieces = list(tiles(plane.shape, size=tile, overlap=overlap))
     for number, (seen, inner, place) in enumerate(pieces):
@@ -273,10 +273,8 @@ def targets_for(sources: Sequence[Path], folder: Path, *, task: str, scale: int 
     Sources that differ in their suffix alone (a.jpg, a.png) keep it in the name; sources of one name are numbered.
     """
     mark = f"x{scale}" if scale else {"denoising": "denoised", "jpeg": "deblocked"}[task]
-    stems = Counter(source.stem.casefold() for source in sources)
-    names = [source.stem if stems[source.stem.casefold()] == 1 else source.name for source in sources]
     taken, found = set(), []
-    for name in names:
+    for name in names_of(sources):
         numbered = (f"{name}-{number}" if number > 1 else name for number in count(1))
         found.append(next(one for one in numbered if one.casefold() not in taken))
         taken.add(found[-1].casefold())

@@ -300,9 +300,9 @@ def test_rate_and_precision_stand_in_the_history(small, monkeypatch, recipe, pre
     ("told", "words"),
     [
         ({"steps": 60}, "has steps 12, not 60"),
-        ({"rate": 1e-4}, "has rate None, not 0.0001"),
+        ({"rate": 1e-4}, "has rate 0.004, not 0.0001"),
         ({"recipe": "nonsense"}, "has recipe soap, not nonsense"),
-        ({"recursions": 77}, "has recursions None, not 77"),
+        ({"recursions": 77}, "has recursions 1, not 77"),
         ({"batch": 9}, "has batch 2, not 9"),
     ],
 )
@@ -312,7 +312,7 @@ def test_a_stopped_schedule_goes_on_as_it_was_or_not_at_all(small, told, words):
     with pytest.raises(ValueError, match=f"{words}: leave that out with --resume"):
         train(small, resume=True, **{"steps": None} | told)
     assert (small / "sr-M6R6.safetensors").read_bytes() == before
-    train(small, resume=True, recursions=1, recipe="soap")  # what the schedule has may be said again
+    train(small, resume=True, recursions=1, recipe="soap", rate=4e-3)  # what the schedule has may be said again
     assert experiments.written("sr-M6R6", small)
 
 

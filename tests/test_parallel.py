@@ -54,14 +54,21 @@ cli.app([*words, "--output", sys.argv[1]])
 """
 
 
+def launched(program, processes, *arguments):
+    """What a program says that runs in so many processes."""
+    words = ["--standalone", "--nproc-per-node", str(processes), "--no-python", sys.executable, "-c", program]
+    start = [sys.executable, "-m", "torch.distributed.run", *words] if processes > 1 else words[4:]
+    command = [*start, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def commanded(folder, processes):
     """The weights of `memnet train` in so many processes, and what it said."""
-    words = ["--standalone", "--nproc-per-node", str(processes), "--no-python", sys.executable, "-c", COMMAND]
-    start = [sys.executable, "-m", "torch.distributed.run", *words] if processes > 1 else [*words[4:]]
-    done = subprocess.run([*start, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    said = launched(COMMAND, processes, folder)
     model, history = checkpoints.load(folder / "sr-M6R6.safetensors")
-    return model.state_dict(), history["cycles"][-1], done.stdout
+    return model.state_dict(), history["cycles"][-1], said
 
 
 def test_the_command_in_two_processes_writes_what_one_writes_and_speaks_once(tmp_path):
@@ -75,12 +82,7 @@ def test_the_command_in_two_processes_writes_what_one_writes_and_speaks_once(tmp
 def trained(folder, processes, norms="synchronised"):
     """State of the network after ten steps, and how many processes made them."""
     folder.mkdir()
-    words = ["--standalone", "--nproc-per-node", str(processes), "--no-python", sys.executable, "-c", PROGRAM]
-    start = [sys.executable, "-m", "torch.distributed.run", *words] if processes > 1 else [*words[4:]]
-    done = subprocess.run(
-        [*start, str(folder), norms], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    launched(PROGRAM, processes, folder, norms)
     return torch.load(folder / "end.pt")
 
 
