@@ -76,6 +76,12 @@ EXPERIMENTS = {
         Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
         Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
         Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
+        # All layers from the first step, one budget, one seed: what table 1 and figs. 4 and 5 compare.
+        Experiment("sr-M6R6-scratch", SR, memnet_of("M6R6"), "291", "table 1, figs. 4, 5"),
+        Experiment("sr-M6R6-NL-scratch", SR, memnet_of("M6R6", "NL"), "291", "table 1, fig. 4"),
+        Experiment("sr-M6R6-NS-scratch", SR, memnet_of("M6R6", "NS"), "291", "table 1"),
+        Experiment("denoising-M6R6-scratch", "denoising", memnet_of("M6R6"), "BSD300", "fig. 5"),
+        Experiment("jpeg-M6R6-scratch", "jpeg", memnet_of("M6R6"), "BSD300-luma", "fig. 5"),
         # Paper: 80 layers from the start. Ours: 20 of them, which learn faster, and 80 that begin from these.
         Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6-deepened"),
         Experiment("sr-M6R6-deepened", SR, memnet_of("M6R6"), "291", "tables 2, 4, 6, figs. 6, 8", parent="sr-M6R1"),
