@@ -1,4 +1,4 @@
-"""The command line: memnet restore | evaluate | train | campaign | reproduce | report | runs | data."""
+"""The command line: memnet restore | evaluate | train | reproduce | report | runs | data."""
 
 import sys
 from collections.abc import Callable
@@ -246,7 +246,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Budget of this command; 30 without --steps.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="Budget of the whole schedule, in steps.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="soap if left out, muon, short (AdamW), or paper (SGD as printed).")
+        str | None, typer.Option(help="soap if left out, short (AdamW), or paper (SGD as printed).")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
     patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
@@ -319,46 +319,6 @@ def train(
     path = experiments.train(run, **budget, **mode)
     if parallel.first() and experiments.written(run, path.parent):
         typer.echo(f"{gain_of(path)}\n{speed_of(path)}\nweights: {path}")
-
-
-@app.command()
-@says_errors
-def campaign(
-    runs: Annotated[list[str] | None, typer.Argument(help="Runs by name, in this order; all if left out.")] = None,
-    steps: Annotated[int, typer.Option(help="Steps of each run's schedule.")] = 30000,
-    shallow: Annotated[
-        int, typer.Option(help="Steps before these with one recursion, in a cycle of their own: faster.", min=0)
-    ] = 0,
-    minutes: Annotated[
-        float | None, typer.Option(help="Budget of this piece; nothing begins with under 2 left.", min=0)
-    ] = None,
-    recipe: Annotated[str, typer.Option(help="As for train.")] = "soap",
-    batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
-    patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for weights, logs and states; data/weights.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Begin anew over weights that are there.")] = False,
-    measured: Annotated[
-        bool, typer.Option("--measure", help="Then measure what is trained on the benchmark sets on disk.")
-    ] = False,
-    compiled: Annotated[bool | None, typer.Option("--compile/--no-compile", help="As for train.")] = None,
-    recorded: Annotated[bool | None, typer.Option("--record/--no-record", help="As for train.")] = None,
-) -> None:
-    """Train the networks of the paper one after another under one schedule, in as many pieces as it takes.
-
-    `memnet campaign --steps 30000 --minutes 9 --overwrite`, and the same again until all are finished.
-
-    `memnet campaign sr-M6R6 sr-M6R6-NL sr-M6R6-NS --steps 30000 --measure`
-    """
-    from memnet import campaign as pieces
-
-    if measured and output is not None:
-        raise ValueError("--measure looks at the weights in data/weights: leave --output out")
-    fast = {"compiled": compiled, "recorded": recorded}
-    how = {"recipe": recipe, "batch": batch, "patch": patch, "output": output, "overwrite": overwrite, **fast}
-    for sentence in pieces.campaign(runs or (), steps=steps, shallow=shallow, minutes=minutes, **how):
-        typer.echo(sentence)
-    for sentence in pieces.measure(runs or ()) if measured else ():
-        typer.echo(sentence)
 
 
 def gain_of(weights: Path) -> str:

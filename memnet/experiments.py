@@ -158,12 +158,10 @@ def trained(run: str) -> bool:
 def load(run: str) -> nn.Module:
     """The trained network of a run, in evaluation mode on the CPU, with its training as `.history`.
 
-    Where the weights are missing it is trained first if a GPU is there; otherwise ValueError says what to do.
+    Raises ValueError where the weights are missing, and says how to train them.
     """
     if not trained(run):
-        if not torch.cuda.is_available():
-            raise ValueError(f"{run} has no weights: train it with `memnet train {run}`, best on a GPU")
-        train(run)
+        raise ValueError(f"{run} has no weights: train it with `memnet train {run}`, best on a GPU")
     model, model.history = checkpoints.load(weights_path(run))
     if any(cycle.get("recursions") for cycle in model.history.get("cycles", ())[-1:]):
         raise ValueError(f"{weights_path(run)} is not yet as deep as {run}: go on with `memnet train {run} --extend`")

@@ -80,25 +80,6 @@ class ForKernels(torch.optim.Optimizer, ABC):
         """To be called after each step, numbered from 1: what is too seldom to be part of every step."""
 
 
-class Muon(ForKernels):
-    """Steps of equal length along all directions: what a gradient says weakly is learnt as fast as what it says loudly.
-
-    The step is the momentum of the gradients with all singular values set to about one (Jordan et al., 2024: "Muon: an
-    optimizer for hidden layers"), times `LENGTH` and the root of the longer edge.
-    """
-
-    def at_first(self, kernel: Tensor) -> dict[str, Tensor]:
-        return {"momentum": torch.zeros_like(kernel)}
-
-    def updates(self, kernels: list[Tensor], gradients: list[Tensor], good: Tensor) -> list[Tensor]:
-        ahead = []
-        for kernel, gradient in zip(kernels, gradients, strict=True):
-            momentum = self.state[kernel]["momentum"]
-            momentum.lerp_(gradient, (1 - MOMENTUM) * good)
-            ahead.append(gradient.lerp(momentum, MOMENTUM).flatten(1))
-        return [LENGTH * max(matrix.shape) ** 0.5 * matrix for matrix in orthogonal(ahead)]
-
-
 class Soap(ForKernels):
     """AdamW along the axes in which a kernel's gradients vary independently, instead of along each single weight.
 
@@ -218,27 +199,3 @@ def along_weights(axes: dict[str, Tensor], matrices: Tensor) -> Tensor:
 def is_kernel(parameter: Tensor) -> bool:
     """Whether a parameter is a convolution's weights from several feature maps to several."""
     return parameter.ndim == 4 and min(parameter.shape[:2]) > 1
-
-
-def orthogonal(matrices: list[Tensor]) -> list[Tensor]:
-    """Matrices (A, B) with the same singular vectors and singular values of about one.
-
-    Those of one A are turned in a batch, the narrower ones with columns of zeros, which stay zeros.
-    """
-    found: list[Tensor] = [None] * len(matrices)
-    for rows in sorted({len(matrix) for matrix in matrices}):
-        places = [place for place, matrix in enumerate(matrices) if len(matrix) == rows]
-        turned = newton_schulz(pad_sequence([matrices[place].T for place in places], batch_first=True))
-        for place, matrix in zip(places, turned, strict=True):
-            found[place] = matrix[: matrices[place].shape[1]].T
-    return found
-
-
-def newton_schulz(x: Tensor) -> Tensor:
-    """Matrices (N, A, B) with their singular values brought near one: from 0.7 to 1.2, but for very small ones."""
-    a, b, c = POLYNOMIAL
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
-    for _ in range(ROUNDS):
-        gram = x.mT @ x
-        x = a * x + x @ (b * gram + c * gram @ gram)
-    return x

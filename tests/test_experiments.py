@@ -264,9 +264,9 @@ def test_a_limit_takes_the_first_pictures_where_more_are_stored(small, monkeypat
 
 
 def test_recipes_are_named(small):
-    with pytest.raises(ValueError, match="unknown recipe 'long': choose one of soap, muon, short, paper"):
+    with pytest.raises(ValueError, match="unknown recipe 'long': choose one of soap, short, paper"):
         train(small, recipe="long")
-    assert set(training.RECIPES) == {"soap", "muon", "short", "paper"}
+    assert set(training.RECIPES) == {"soap", "short", "paper"}
 
 
 def test_a_commit_is_marked_where_code_or_notebooks_were_changed(monkeypatch):
@@ -316,7 +316,7 @@ def test_a_stopped_schedule_goes_on_as_it_was_or_not_at_all(small, told, words):
     assert experiments.written("sr-M6R6", small)
 
 
-@pytest.mark.parametrize("recipe", ["soap", "muon", "short", "paper"])
+@pytest.mark.parametrize("recipe", ["soap", "short", "paper"])
 def test_a_training_that_is_broken_off_at_once_is_the_one_that_is_resumed(small, monkeypatch, recipe):
     old = checkpoints.weights_hash(train(small))
     with monkeypatch.context() as patched:
