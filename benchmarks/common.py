@@ -5,8 +5,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from memnet import datasets, evaluation, experiments, tables
-from memnet.patches import HeldBack, Patches, split
+from memnet.protocol import datasets
+from memnet.publishing import tables
+from memnet.study import provenance, registry
+from memnet.training.sampler import Patches
+from memnet.training.validation import HeldBack, split
 
 CROP = (
     168  # edge of the held-back crops; larger than those that training looks at, so that few pixels are near a border
@@ -20,7 +23,7 @@ def device() -> torch.device:
 
 def machine(where: torch.device) -> str:
     """The machine and torch in words."""
-    return f"{evaluation.hardware(where)}, torch {torch.__version__}"
+    return f"{provenance.hardware(where)}, torch {torch.__version__}"
 
 
 def section(title: str, rows: list[dict]) -> str:
@@ -37,12 +40,12 @@ def publish(text: str, output: Path | None) -> None:
 
 def patches_of(run: str, patch: int, where: torch.device) -> Patches:
     """What a run learns from."""
-    what = experiments.experiment(run)
+    what = registry.experiment(run)
     return Patches(split(datasets.training_planes(what.training_set))[0], task=what.task, patch=patch, device=where)
 
 
 def crops_of(run: str, where: torch.device) -> HeldBack:
     """Central crops of the training pictures that are held back from a run."""
-    what = experiments.experiment(run)
+    what = registry.experiment(run)
     held = [p for p in split(datasets.training_planes(what.training_set))[1] if min(p.shape) >= CROP]
     return HeldBack(held, task=what.task, device=where, size=CROP)

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from common import device, machine, section
 
-from memnet import PRESETS, analysis, restoration
-from memnet.inference import PRECISIONS, cudnn, inference_form
-from memnet.model import build
+from memnet.network.folded import inference_form
+from memnet.network.model import PRESETS, build
+from memnet.network.runtime import PRECISIONS, cudnn
+from memnet.restoration import tiling
+from memnet.study import size
 
 PEAK = """import sys, numpy as np, torch
 from pathlib import Path
@@ -43,7 +45,7 @@ def against_the_limit(where: torch.device, edge: int, *, repeats: int) -> list[d
     """Forms of M6R6 on edge x edge pixels: as it is written, in NCHW and channels_last, and those that are used."""
     model = build(PRESETS["M6R6"]).eval().to(where)
     x = torch.rand(1, 1, edge, edge, device=where)
-    limit = analysis.operations(PRESETS["M6R6"], edge, edge) / analysis.matrix_rate(where, torch.float32)
+    limit = size.operations(PRESETS["M6R6"], edge, edge) / size.matrix_rate(where, torch.float32)
     layouts = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
     forms, rows = {f"as written, {name}": (model, layout) for name, layout in layouts.items()}, []
     for precision, dtype in PRECISIONS.items():
@@ -51,7 +53,7 @@ def against_the_limit(where: torch.device, edge: int, *, repeats: int) -> list[d
     with torch.inference_mode(), cudnn(allow_tf32=False):
         for name, (network, layout) in forms.items():
             network.to(memory_format=layout)
-            took = analysis.fastest(partial(network, x.contiguous(memory_format=layout)), where, repeats=repeats)
+            took = size.fastest(partial(network, x.contiguous(memory_format=layout)), where, repeats=repeats)
             rows.append(
                 {
                     "pixels": f"{edge}x{edge}",
@@ -68,7 +70,7 @@ def against_pixels(where: torch.device, edges: tuple[int, ...]) -> list[dict]:
     fast = inference_form(build(PRESETS["M6R6"]).eval().to(where))
     rows = []
     for edge in edges:
-        took = analysis.fastest(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
+        took = size.fastest(partial(tiling.predict, fast, np.zeros((edge, edge))), where)
         rows.append({"pixels": edge**2, "seconds": took, "microseconds per pixel": 1e6 * took / edge**2})
     return rows
 
@@ -79,9 +81,9 @@ def against_depth(where: torch.device, edge: int) -> list[dict]:
     for name in ("M4R6", "M6R6", "M6R8", "M10R10"):
         fast, operations = (
             inference_form(build(PRESETS[name]).eval().to(where)),
-            analysis.operations(PRESETS[name], edge, edge),
+            size.operations(PRESETS[name], edge, edge),
         )
-        took = analysis.fastest(partial(restoration.predict, fast, np.zeros((edge, edge))), where)
+        took = size.fastest(partial(tiling.predict, fast, np.zeros((edge, edge))), where)
         rows.append(
             {
                 "network": name,
@@ -107,7 +109,7 @@ def peaks(sizes: tuple[tuple[int, int], ...]) -> list[dict]:
 
 def measured(where: torch.device) -> Iterator[str]:
     """The report, part by part as it is measured."""
-    rate = analysis.matrix_rate(where, torch.float32)
+    rate = size.matrix_rate(where, torch.float32)
     yield f"# Inference\n\n{machine(where)}. Matrix product, float32: {2 * rate / 1e9:.0f} GFLOP/s.\n"
     yield section("Against the matrix product, 288x288", against_the_limit(where, 288, repeats=3))
     yield section("Against the matrix product, 1 megapixel", against_the_limit(where, 1000, repeats=1))

@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from common import device, machine, section
 
-from memnet import PRESETS, analysis, training
-from memnet.inference import cudnn
-from memnet.model import MemNet, build
-from memnet.optimisers import REFRESHED_EVERY
-from memnet.patches import Patches
+from memnet.network.model import PRESETS, MemNet, build
+from memnet.network.runtime import PRECISIONS, cudnn
+from memnet.study import size
+from memnet.training import budget
+from memnet.training.config import Plan
+from memnet.training.sampler import Patches
+from memnet.training.soap import REFRESHED_EVERY
+from memnet.training.trainer import Trainer, supervised_loss
 
 WARM = 5  # steps on a GPU before any is timed: they compile, choose kernels and record
 TOGETHER = REFRESHED_EVERY  # steps that are timed as one
@@ -31,7 +34,7 @@ GPU_LOOPS = {
 
 def loops_on(where: torch.device, batch: int) -> dict[str, tuple[dict, dict]]:
     """The loops of `memnet train` by name: what their plan has, and how the step is run."""
-    native = training.native_precision(where)
+    native = budget.native_precision(where)
     loops = {}
     if where.type == "cuda":
         for words, how in GPU_LOOPS.items():
@@ -52,7 +55,7 @@ def plain_step(model: MemNet, batch: int, patch: int, where: torch.device):
 
     @cudnn(allow_tf32=False)
     def step() -> None:
-        loss = training.supervised_loss(model, x, clean)
+        loss = supervised_loss(model, x, clean)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
@@ -84,9 +87,9 @@ def main() -> None:
         )
     }
     for name, (fixed, how) in loops_on(where, asked.batch).items():
-        plan = training.Plan(**{"recipe": "short", "steps": 1000, "batch": asked.batch, "patch": asked.patch} | fixed)
-        steps[name] = (training.Trainer(build(PRESETS["M6R6"]), patches, plan, **how).step, plan.precision)
-    rates = {name: analysis.matrix_rate(where, dtype) for name, dtype in training.PRECISIONS.items()}
+        plan = Plan(**{"recipe": "short", "steps": 1000, "batch": asked.batch, "patch": asked.patch} | fixed)
+        steps[name] = (Trainer(build(PRESETS["M6R6"]), patches, plan, **how).step, plan.precision)
+    rates = {name: size.matrix_rate(where, dtype) for name, dtype in PRECISIONS.items()}
     said = ", ".join(f"{name} {2 * rate / 1e12:.2f}" for name, rate in rates.items())
     work = f"M6R6, {asked.batch} patches of {asked.patch}x{asked.patch}"
     head = f"# Training\n\n{machine(where)}. Matrix product in TFLOP/s: {said}. {work}.\n"
@@ -95,10 +98,10 @@ def main() -> None:
     for name, (step, precision) in steps.items():
         for _ in range(WARM if where.type == "cuda" else 0):
             step()
-        took = analysis.fastest(partial(repeated, step), where, repeats=4 if where.type == "cuda" else 1) / TOGETHER
+        took = size.fastest(partial(repeated, step), where, repeats=4 if where.type == "cuda" else 1) / TOGETHER
         plain = plain or took
         print(f"{name}: {1000 * took:.4g} ms", file=sys.stderr, flush=True)
-        flops = 3 * analysis.operations(PRESETS["M6R6"], asked.patch, asked.patch) * asked.batch / took
+        flops = 3 * size.operations(PRESETS["M6R6"], asked.patch, asked.patch) * asked.batch / took
         rows.append({"loop": name, "milliseconds": 1000 * took, "images per second": asked.batch / took})
         rows[-1] |= {
             "TFLOP/s": 2 * flops / 1e12,

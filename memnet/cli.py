@@ -67,7 +67,7 @@ def restore(
     ],
     level: Level = None,
     run: Annotated[
-        str | None, typer.Option(help="Another trained network, such as jpeg-M6R6-deepened for qualities 10 and 20.")
+        str | None, typer.Option(help="Another trained network, such as jpeg-M6R6 for qualities 10 and 20.")
     ] = None,
     tile: Annotated[
         str | None,
@@ -96,27 +96,29 @@ def restore(
 
     Noise level and JPEG quality need not be given: one network serves them all. Colour pictures keep their colours.
     """
-    from memnet import experiments, restoration
+    from memnet.network import folded
+    from memnet.restoration import arrays, files
+    from memnet.study import registry
 
-    restoration.check_scale(task, level)
+    arrays.check_scale(task, level)
     pieces = {"tile": check_tile(tile), "overlap": overlap, "ensemble": ensemble}
-    files, wrong = restoration.expand(pictures)
-    model = restoration.inference_form(experiments.ready(experiments.run_for(task, run), precision))
+    sources, wrong = files.expand(pictures)
+    model = folded.inference_form(registry.ready(registry.run_for(task, run), precision))
     make_folder(output)
     for sentence in wrong:
         complain(sentence)
-    failed, total = len(wrong), len(files) + len(wrong)
-    sources = {file.resolve() for file in files}
-    targets = restoration.targets_for(files, output, task=task, scale=level)
-    for number, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
+    failed, total = len(wrong), len(sources) + len(wrong)
+    resolved = {source.resolve() for source in sources}
+    targets = files.targets_for(sources, output, task=task, scale=level)
+    for number, (file, target) in enumerate(zip(sources, targets, strict=True), start=1):
         where = f"[{number}/{total}] {file}"
         try:
-            if target.resolve() in sources:
+            if target.resolve() in resolved:
                 raise ValueError(
                     f"{file}: its result would replace {target}, which is to be restored: choose another --output"
                 )
             how = {"task": task, "model": model, "scale": level, "overwrite": overwrite, **pieces}
-            photograph = restoration.restore_file(file, target, **how, progress=progress_of(where))
+            photograph = files.restore_file(file, target, **how, progress=progress_of(where))
             remarks = "".join(f" ({remark})" for remark in photograph.remarks)
             typer.echo(one_line(f"{where} -> {target}{remarks}"))
         except MemoryError:
@@ -190,7 +192,8 @@ def evaluate(
     """
     import pandas as pd
 
-    from memnet import datasets, degradations, evaluation, experiments
+    from memnet.protocol import datasets, tasks
+    from memnet.study import evaluation, registry, store
 
     if (images is None) == (dataset is None):
         raise ValueError("give --images FOLDER or --dataset NAME, one of them")
@@ -198,20 +201,20 @@ def evaluate(
         raise ValueError("--limit is for a --dataset: leave it out with --images")
     if csv is not None and csv.is_dir():
         raise ValueError(f"--csv {csv} is a folder: give the name of a file")
-    task, wrong = degradations.task(experiments.experiment(run).task), []
+    task, wrong = tasks.task(registry.experiment(run).task), []
     levels = task.levels if level is None else (check_level(task, level),)
     how = {"run": run, "task": task.name, "tile": check_tile(tile), "ensemble": ensemble}
     if csv is not None:
         make_folder(csv.parent)  # before the measuring, which would be lost; after what can be wrong
     if images is not None:
-        model = experiments.ready(run)
+        model = registry.ready(run)
         tables, refused = zip(*(evaluation.folder_rows(model, images, level=one, **how) for one in levels), strict=True)
         wrong = list(chain(*refused))
     elif tile is not None or ensemble:
-        model, pictures = experiments.ready(run), datasets.pictures(dataset)[:limit]
+        model, pictures = registry.ready(run), datasets.pictures(dataset)[:limit]
         tables = [evaluation.evaluate(model, pictures, dataset=dataset, level=one, **how) for one in levels]
     else:
-        tables = [experiments.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]
+        tables = [store.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]
     rows = pd.concat(tables, ignore_index=True)[evaluation.COLUMNS]
     typer.echo(evaluation.summary(rows).round(4).to_string(index=False))
     if csv is not None:
@@ -302,7 +305,8 @@ def train(
 
     `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6 --output mine --minutes 60`: on four GPUs together.
     """
-    from memnet import experiments, parallel
+    from memnet.study import train_run
+    from memnet.training import distributed
 
     budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
     budget |= {"rate": rate, "settle": settle, "by_error": by_error, "enlarge": enlarge, "recursions": recursions}
@@ -316,21 +320,25 @@ def train(
         "extend": extend,
         "overwrite": overwrite,
     }
-    path = experiments.train(run, **budget, **mode)
-    if parallel.first() and experiments.written(run, path.parent):
+    path = train_run.train(run, **budget, **mode)
+    if distributed.first() and train_run.written(run, path.parent):
         typer.echo(f"{gain_of(path)}\n{speed_of(path)}\nweights: {path}")
 
 
 def gain_of(weights: Path) -> str:
     """What some weights gain on held-back pictures, and whether their last cycle was worth it."""
-    from memnet import checkpoints, experiments, training
+    from memnet.network import checkpoints
+    from memnet.study import registry
+    from memnet.training import selection
 
-    cycles = experiments.own_cycles(checkpoints.load(weights)[1])
+    cycles = registry.own_cycles(checkpoints.load(weights)[1])
     gains = [cycle["held_back_gain"] for cycle in cycles]
     words = f"gain on held-back pictures: {gains[-1]:+.3f} dB"
     if len(gains) == 1:
         return words
-    kept = "; it gained nothing, the weights are those of before" if cycles[-1]["weights"] == training.AS_BEFORE else ""
+    kept = (
+        "; it gained nothing, the weights are those of before" if cycles[-1]["weights"] == selection.AS_BEFORE else ""
+    )
     return f"{words}, {gains[-2]:+.3f} before this cycle{kept}"
 
 
@@ -338,14 +346,15 @@ def speed_of(weights: Path) -> str:
     """The speed of the last cycle of training behind some weights, beside this machine's matrix product."""
     import torch
 
-    from memnet import analysis, checkpoints, training
+    from memnet.network import checkpoints, runtime
+    from memnet.study import size
 
     model, history = checkpoints.load(weights)
     cycle = history["cycles"][-1]
     images_per_second = cycle["images_per_second"]
-    flops = 6 * analysis.operations(model.config, cycle["patch"], cycle["patch"]) * images_per_second
+    flops = 6 * size.operations(model.config, cycle["patch"], cycle["patch"]) * images_per_second
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    share = flops / 2 / analysis.matrix_rate(device, training.PRECISIONS[cycle["precision"]])
+    share = flops / 2 / size.matrix_rate(device, runtime.PRECISIONS[cycle["precision"]])
     words = f"{share:.0%} of this machine's {cycle['precision']} matrix product"
     return f"speed: {images_per_second:.1f} images/s, {flops / 1e12:.2f} TFLOP/s, {words}"
 
@@ -353,7 +362,9 @@ def speed_of(weights: Path) -> str:
 @app.command()
 @says_errors
 def reproduce(
-    items: Annotated[list[str] | None, typer.Argument(help="Items by name; all of them if left out.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ITEM]...", help="Items by name; all of them if left out.")
+    ] = None,
     images: Annotated[
         str, typer.Option(help="embedded, benchmark, or auto: benchmark where they are on disk.")
     ] = "auto",
@@ -370,15 +381,15 @@ def reproduce(
 
     `memnet reproduce fig4 -p level=4 --output mine`
     """
-    from memnet import reproduction
+    from memnet.publishing import items, reproduction
 
     if listing:
-        for item in reproduction.ITEMS.values():
+        for item in items.ITEMS.values():
             typer.echo(f"{item.name:10} {item.notebook:32} {item.shows}")
         return
     parameters = reproduction.parse_parameters(parameter or [])
     how = {"images": images, "parameters": parameters, "output": output, "fresh": fresh}
-    if not reproduction.reproduce(items or None, **how):
+    if not reproduction.reproduce(names or None, **how):
         raise typer.Exit(SOME_FAILED)
 
 
@@ -386,16 +397,16 @@ def reproduce(
 @says_errors
 def runs() -> None:
     """List the trained networks of the paper: what they are for and how far they are trained."""
-    from memnet import experiments
+    from memnet.study import registry
 
-    typer.echo(experiments.overview().to_string(index=False))
+    typer.echo(registry.overview().to_string(index=False))
 
 
 @app.command(hidden=True)
 @says_errors
-def report() -> None:
+def write_report() -> None:
     """Write figures/REPORT.md and the tables of README.md and data/weights/README.md, from figures/ and the weights."""
-    from memnet import report
+    from memnet.publishing import report
 
     for path in report.write():
         typer.echo(path)
@@ -408,8 +419,8 @@ Sets = Annotated[list[str] | None, typer.Argument(help="Data sets; all of them i
 @says_errors
 def data_list() -> None:
     """List the data sets, what they are for, and whether they are on disk."""
-    from memnet import datasets
     from memnet.paths import images_root
+    from memnet.protocol import datasets
 
     typer.echo(f"pictures are looked for in {images_root()} (MEMNET_DATA changes that)")
     typer.echo(f"{'embedded':22} {len(datasets.EMBEDDED):4} pictures, always there")
@@ -425,7 +436,7 @@ def data_check(sets: Sets = None) -> None:
     """Compare the files on disk with the manifest's SHA-256."""
     import collections
 
-    from memnet import datasets
+    from memnet.protocol import datasets
 
     states = datasets.check(sets or ())
     for row in states:
@@ -444,7 +455,7 @@ def data_fetch(
     jobs: Annotated[int, typer.Option(help="Downloads at a time.", min=1)] = 8,
 ) -> None:
     """Download the pictures that are missing, from the public addresses in data/manifest.csv."""
-    from memnet import datasets
+    from memnet.protocol import datasets
 
     number = datasets.fetch(sets or (), jobs=jobs)
     typer.echo(f"{number} pictures fetched, all data sets asked for are complete")
@@ -460,7 +471,7 @@ def data_pack(
 
     `memnet data pack T91 BSDS500/train BSD100 Set5 S14 Classic5 --output pack.zip`
     """
-    from memnet import datasets
+    from memnet.protocol import datasets
 
     make_folder(output.parent)
     size = datasets.pack(output, sets or ())

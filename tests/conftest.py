@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import checkpoints, datasets, evaluation, experiments
-from memnet.model import Config, build
+from memnet.network import checkpoints
+from memnet.network.model import Config, build
+from memnet.protocol import datasets
+from memnet.study import registry
 
 
 @pytest.fixture
@@ -23,14 +25,14 @@ def benchmark_set():
 @pytest.fixture
 def tiny_runs(tmp_path, monkeypatch):
     """A folder with tiny untrained networks as the main runs' weights and those for any level; rows go elsewhere."""
-    monkeypatch.setattr(experiments, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(evaluation, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr("memnet.paths.WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr("memnet.paths.RESULTS", tmp_path / "results")
     cycle = {"recipe": "short", "steps": 1, "batch": 1, "patch": 8, "seconds": 1.0, "held_back_gain": 0.0}
     main = {"denoising-M6R6", "sr-M6R6", "jpeg-M6R6"}
-    for run in {*experiments.DEFAULT_RUNS.values(), *experiments.RUNS_FOR_ANY_LEVEL.values(), *main}:
+    for run in {*registry.DEFAULT_RUNS.values(), *registry.RUNS_FOR_ANY_LEVEL.values(), *main}:
         torch.manual_seed(0)
         history = {"run": run, "cycles": [cycle | {"hardware": "none"}]}
-        checkpoints.save(experiments.weights_path(run), build(Config(2, 2, channels=4)), history=history)
+        checkpoints.save(registry.weights_path(run), build(Config(2, 2, channels=4)), history=history)
     return tmp_path / "weights"
 
 

@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from memnet import checkpoints
-from memnet.model import Config, StackConfig, build
+from memnet.network import checkpoints
+from memnet.network.model import Config, StackConfig, build
 
 TINY = Config(2, 2, channels=4, long_term=False)
 
@@ -49,7 +49,7 @@ def test_bad_files_are_named(tmp_path):
 
 
 def test_state_is_split_into_files_that_can_travel_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHARD_BYTES", 1000)
+    monkeypatch.setattr("memnet.network.checkpoints.SHARD_BYTES", 1000)
     tensors = {f"t{i:02}": torch.full((100,), float(i)) for i in range(10)}
     checkpoints.save_state(tmp_path / "s", tensors, {"step": 4})
     assert len(list((tmp_path / "s").glob("*.safetensors"))) == 5

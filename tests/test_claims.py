@@ -2,8 +2,11 @@
 
 import pytest
 
-from memnet import analysis, checkpoints, datasets, degradations, experiments, paper, tables
-from memnet.paths import RESULTS
+from memnet import paths
+from memnet.network import checkpoints
+from memnet.protocol import datasets, tasks
+from memnet.publishing import printed, tables
+from memnet.study import analysis, registry, store
 
 WITHOUT_A_NETWORK = {  # PSNR of degraded pictures, dB: measured with an independent implementation on the same files
     **{("Set5", level): value for level, value in {2: 33.661, 3: 30.392, 4: 28.421}.items()},
@@ -19,7 +22,7 @@ FAR = {1: 2.0, 2: 3.0, 3: 2.0, 4: 2.1, 5: 1.0, 6: 3.0}
 
 
 def committed(run, dataset, level):
-    found = experiments.stored_rows(run, dataset, level)
+    found = store.stored_rows(run, dataset, level)
     if found is None:
         pytest.skip(f"{run} is not measured on {dataset} at {level}")
     return found
@@ -27,11 +30,11 @@ def committed(run, dataset, level):
 
 SETTINGS = [
     (run, dataset, level)
-    for run in filter(experiments.trained, experiments.EXPERIMENTS)
-    for task in [degradations.task(experiments.experiment(run).task)]
+    for run in filter(registry.trained, registry.EXPERIMENTS)
+    for task in [tasks.task(registry.experiment(run).task)]
     for dataset in datasets.TEST_SETS[task.name]
     for level in task.levels
-    if (RESULTS / run / f"{dataset}-{level}.csv").is_file()
+    if (paths.RESULTS / run / f"{dataset}-{level}.csv").is_file()
 ]
 
 
@@ -46,9 +49,9 @@ def test_a_network_beats_its_input_on_nearly_every_picture(run, dataset, level):
 @pytest.mark.parametrize(("run", "dataset", "level"), SETTINGS)
 def test_the_degraded_pictures_are_those_of_the_field(run, dataset, level):
     rows = committed(run, dataset, level)
-    if len(rows) < paper.PICTURES[dataset]:
+    if len(rows) < printed.PICTURES[dataset]:
         pytest.skip(f"{dataset} is measured in part")
-    if experiments.experiment(run).task == "denoising":
+    if registry.experiment(run).task == "denoising":
         expected = pytest.approx({30: 18.59, 50: 14.15, 70: 11.23}[level], abs=0.01)
     else:
         expected = pytest.approx(WITHOUT_A_NETWORK[dataset, level], abs=0.002)
@@ -64,20 +67,24 @@ def test_our_cells_are_not_far_below_the_papers(table):
 
 @pytest.mark.parametrize("dataset", datasets.TEST_SETS["denoising"])
 def test_the_gain_of_the_denoiser_grows_with_the_noise(dataset):
-    rows = [committed("denoising-M6R6", dataset, level) for level in (30, 50, 70)]
+    rows = [committed("denoising-M6R6-scratch", dataset, level) for level in (30, 50, 70)]
     assert sorted(gains := [(r.psnr - r.input_psnr).mean() for r in rows]) == gains
 
 
 def test_the_network_without_long_term_memory_is_not_the_better_one():
-    rows = experiments.collect(("sr-M6R6", "sr-M6R6-NL"), ("Set5",), measure=False)
-    verdicts = analysis.paired(rows, "sr-M6R6", ("sr-M6R6-NL",)).verdict
+    rows = store.collect(("sr-M6R6-scratch", "sr-M6R6-NL-scratch"), ("Set5",), measure=False)
+    verdicts = analysis.paired(rows, "sr-M6R6-scratch", ("sr-M6R6-NL-scratch",)).verdict
     assert len(verdicts) == 3
     assert "worse" not in set(verdicts)
 
 
-@pytest.mark.parametrize("run", ["denoising-M6R6", "sr-M6R6", "jpeg-M6R6"])
+@pytest.mark.parametrize("run", ["denoising-M6R6-scratch", "sr-M6R6-scratch", "jpeg-M6R6-scratch"])
 def test_later_predictions_are_the_better_ones(run):
-    dataset, level = {"denoising-M6R6": ("S14", 50), "sr-M6R6": ("Set5", 3), "jpeg-M6R6": ("Classic5", 10)}[run]
+    dataset, level = {
+        "denoising-M6R6-scratch": ("S14", 50),
+        "sr-M6R6-scratch": ("Set5", 3),
+        "jpeg-M6R6-scratch": ("Classic5", 10),
+    }[run]
     means = committed(run, dataset, level).filter(regex="^psnr").mean()
     assert means["psnr_6"] > means["psnr_1"]
     assert means["psnr"] > means.drop("psnr").max() - 0.1  # the weighted sum is as good as the best of them
@@ -86,7 +93,7 @@ def test_later_predictions_are_the_better_ones(run):
 @pytest.mark.parametrize("table", [1, 2, 6])
 def test_networks_that_a_table_compares_had_one_budget(table):
     def budget(run):
-        _, history = checkpoints.load(experiments.weights_path(run))
+        _, history = checkpoints.load(registry.weights_path(run))
         said = ("recipe", "steps", "batch", "patch")
         since = {"settle": 0.0, "recursions": None}
         return [
@@ -95,5 +102,5 @@ def test_networks_that_a_table_compares_had_one_budget(table):
         ]
 
     compared = {run for run, method in tables.RUNS[table].items() if "longer" not in method}
-    budgets = [budget(run) for run in filter(experiments.trained, compared)]
+    budgets = [budget(run) for run in filter(registry.trained, compared)]
     assert all(found == budgets[0] for found in budgets)

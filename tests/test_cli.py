@@ -13,8 +13,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from memnet import analysis, checkpoints, cli, evaluation, images, restoration, training
-from memnet.model import PRESETS, Config, build
+from memnet import cli
+from memnet.network import checkpoints
+from memnet.network.model import PRESETS, Config, build
+from memnet.protocol import images
+from memnet.restoration import arrays, tiling
+from memnet.study import size, store
+from memnet.training import selection
 
 
 def memnet(*words):
@@ -149,7 +154,7 @@ def test_a_result_never_replaces_what_is_to_be_restored(tiny_runs, tmp_path, col
 def test_whatever_one_picture_brings_about_the_others_go_on(tiny_runs, tmp_path, colour_picture, monkeypatch):
     for name in "ab":
         images.write_picture(tmp_path / f"{name}.png", colour_picture)
-    restore, seen = restoration.restore, []
+    restore, seen = arrays.restore, []
 
     def fail_first(*arguments, **options):
         seen.append(1)
@@ -157,7 +162,7 @@ def test_whatever_one_picture_brings_about_the_others_go_on(tiny_runs, tmp_path,
             raise RuntimeError("of a kind that\nnobody thought of")
         return restore(*arguments, **options)
 
-    monkeypatch.setattr(restoration, "restore", fail_first)
+    monkeypatch.setattr("memnet.restoration.arrays.restore", fail_first)
     result = memnet("restore", tmp_path, "--task", "jpeg", "--output", tmp_path / "o")
     refused(result, "a.png: RuntimeError: of a kind that nobody thought of", "1 of 2 failed", code=cli.SOME_FAILED)
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["b-deblocked.png"]
@@ -196,13 +201,13 @@ def test_what_may_not_be_read_is_said_and_the_others_go_on(tiny_runs, tmp_path, 
 
 def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture, monkeypatch):
     images.write_picture(tmp_path / "a.png", colour_picture)
-    restore_plane, given = restoration.restore_plane, []
+    restore_plane, given = tiling.restore_plane, []
 
     def watched(model, plane, **how):
         given.append((how["tile"], how.get("overlap")))
         return restore_plane(model, plane, **how)
 
-    monkeypatch.setattr(restoration, "restore_plane", watched)
+    monkeypatch.setattr("memnet.restoration.tiling.restore_plane", watched)
     for number, words in enumerate(((), ("--tile", 16), ("--tile", 16, "--overlap", 30), ("--tile", "paper"))):
         asked = ("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path / f"{number}", *words)
         assert memnet(*asked).exit_code == 0
@@ -226,7 +231,7 @@ def test_an_ensemble_can_be_asked_for(tiny_runs, tmp_path, colour_picture):
     once, ensemble = (pd.read_csv(tmp_path / f"{number}.csv") for number in range(2))
     assert once.input_psnr.equals(ensemble.input_psnr)
     assert not once.psnr.equals(ensemble.psnr)
-    stored = evaluation.read_rows(*(tmp_path / "results").rglob("*.csv"))[1]
+    stored = store.read_rows(*(tmp_path / "results").rglob("*.csv"))[1]
     np.testing.assert_allclose(stored.psnr, once.psnr, atol=1e-6)
     assert memnet("evaluate", "jpeg-M6R6", "--images", tmp_path, "--level", 10, "--ensemble").exit_code == 0
 
@@ -373,7 +378,7 @@ def test_items_are_listed():
     ],
 )
 def test_a_trained_run_says_its_gain_and_whether_a_cycle_was_worth_it(tmp_path, gains, words):
-    kept = "average" if len(set(gains)) == len(gains) else training.AS_BEFORE
+    kept = "average" if len(set(gains)) == len(gains) else selection.AS_BEFORE
     cycles = [{"held_back_gain": gain, "weights": kept} for gain in gains]
     checkpoints.save(tmp_path / "x.safetensors", build(Config(1, 1, channels=2)), history={"cycles": cycles})
     assert cli.gain_of(tmp_path / "x.safetensors").endswith(words)
@@ -383,7 +388,7 @@ def test_a_trained_run_says_its_speed(tiny_runs):
     history = {"run": "x", "cycles": [{"images_per_second": 100.0, "patch": 24, "precision": "float32"}]}
     checkpoints.save(tiny_runs / "x.safetensors", build(PRESETS["M4R6"]), history=history)
     words = cli.speed_of(tiny_runs / "x.safetensors")
-    flops = 100 * 6 * analysis.operations(PRESETS["M4R6"], 24, 24)
+    flops = 100 * 6 * size.operations(PRESETS["M4R6"], 24, 24)
     assert words.startswith(f"speed: 100.0 images/s, {flops / 1e12:.2f} TFLOP/s, ")
     assert words.endswith("of this machine's float32 matrix product")
 

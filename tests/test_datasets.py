@@ -11,8 +11,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from memnet import datasets, images
 from memnet.paths import images_root
+from memnet.protocol import datasets, images
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def library(tmp_path, monkeypatch):
             content = file.read_bytes()
             row = {"dataset": "Set5", "path": f"Set5/{name}.bmp", "bytes": len(content), "url": url}
             rows.append(row | {"sha256": hashlib.sha256(content).hexdigest()})
-        monkeypatch.setattr(datasets, "manifest", lambda: tuple(rows))
+        monkeypatch.setattr("memnet.protocol.datasets.manifest", lambda: tuple(rows))
         monkeypatch.setenv("MEMNET_DATA", str(root))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield {"rows": rows, "root": root, "served": served}
@@ -137,7 +137,7 @@ def test_files_of_one_folder_come_side_by_side(library, monkeypatch):
 
 def test_offline_is_said_in_one_sentence(library, monkeypatch):
     rows = [{**row, "url": "http://127.0.0.1:9/nothing"} for row in library["rows"]]
-    monkeypatch.setattr(datasets, "manifest", lambda: tuple(rows))
+    monkeypatch.setattr("memnet.protocol.datasets.manifest", lambda: tuple(rows))
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(ValueError, match=r"3 of 3 pictures did not come .*Run the command again"):
         datasets.fetch(["Set5"], progress=False)
@@ -202,8 +202,8 @@ def test_a_pack_is_opened_once_for_a_set(tmp_path, monkeypatch):
         for row in rows:
             archive.writestr(row["path"], b"")
     monkeypatch.setenv("MEMNET_DATA", str(tmp_path / "some.zip"))
-    monkeypatch.setattr(datasets, "entries", lambda folder: rows)
-    root, opened = datasets.images_root, []
+    monkeypatch.setattr("memnet.protocol.datasets.entries", lambda folder: rows)
+    root, opened = images_root, []
     monkeypatch.setattr(datasets, "images_root", lambda: opened.append(root()) or opened[-1])
     assert datasets.originals("Set5").names == ["a", "b", "c"]
     assert len(opened) == 2  # to see whether all are there, and to read them

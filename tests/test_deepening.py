@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from memnet import deepening
-from memnet.deepening import added_norms, deepened
-from memnet.model import PRESETS, VARIANTS, Config, MemNet, build, variant
+from memnet.network.growth import added_norms, deepened
+from memnet.network.model import PRESETS, VARIANTS, Config, MemNet, build, variant
 
 SHALLOW = Config(blocks=3, recursions=2, channels=4)
 
@@ -55,7 +54,7 @@ def test_what_is_added_changes_little_and_nothing_where_it_adds_nothing(name, mo
     model = used(config)
     moved = (model(x) - used(config, 0.0)(x)).abs().max()
     for small in (0.03, 0.003, 0.0):
-        monkeypatch.setattr(deepening, "SMALL", small)
+        monkeypatch.setattr("memnet.network.growth.SMALL", small)
         errors.append(float((deepened(model, 6)(x) - model(x)).abs().max() / moved))
     assert errors[1] < min(0.2, errors[0] / 5)
     assert errors[2] < 1e-5

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memnet import degradations
-from memnet.degradations import bicubic, degrade, gaussian_noise, imresize, jpeg, score
+from memnet.protocol import degradations, tasks
+from memnet.protocol.degradations import bicubic, gaussian_noise, imresize, jpeg
+from memnet.protocol.tasks import degrade, score
 
 PLANE = np.random.default_rng(0).random((24, 36))
 
@@ -116,7 +117,7 @@ def test_super_resolution_is_scored_rounded_and_shaved():
 
 
 def test_unknown_tasks_are_named():
-    for call in (lambda: degradations.task("haze"), lambda: degrade(np.zeros((9, 9), np.uint8), task="haze", level=1)):
+    for call in (lambda: tasks.task("haze"), lambda: degrade(np.zeros((9, 9), np.uint8), task="haze", level=1)):
         with pytest.raises(ValueError, match="unknown task 'haze': choose one of denoising"):
             call()
 
@@ -175,6 +176,6 @@ def test_strips_of_an_enlarged_plane_are_those_of_the_whole(scale):
 @pytest.mark.parametrize(("task", "level"), [("super-resolution", 2.5), ("jpeg", 10.5)])
 def test_levels_that_are_no_whole_numbers_are_refused(task, level):
     with pytest.raises(ValueError, match="takes whole numbers as levels"):
-        degradations.degrade(np.zeros((24, 24), np.uint8), task=task, level=level)
-    pair = degradations.degrade(np.zeros((24, 24), np.uint8), task=task, level=float(int(level)))
-    assert degradations.score(*pair, task=task, level=float(int(level)))[1] == 1
+        tasks.degrade(np.zeros((24, 24), np.uint8), task=task, level=level)
+    pair = tasks.degrade(np.zeros((24, 24), np.uint8), task=task, level=float(int(level)))
+    assert tasks.score(*pair, task=task, level=float(int(level)))[1] == 1

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from memnet import datasets, degradations, evaluation, images, restoration
-from memnet.datasets import Picture
-from memnet.model import Config, build
+from memnet.network.model import Config, build
+from memnet.protocol import images, tasks
+from memnet.protocol.datasets import Picture
+from memnet.restoration import tiling
+from memnet.study import evaluation, store
 
 WHERE = {"run": "sr-M6R6", "task": "super-resolution", "dataset": "embedded", "level": 3}
 PLANES = [np.random.default_rng(n).integers(0, 256, (24, 30), dtype=np.uint8) for n in range(3)]
@@ -21,11 +23,11 @@ class Three(list):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
+def rows_file(tmp_path, monkeypatch):
     """Rows go to a folder of the test's own, the embedded set is three made pictures."""
-    monkeypatch.setattr(evaluation, "RESULTS", tmp_path)
-    monkeypatch.setattr(datasets, "pictures", lambda name: Three(PICTURES))
-    monkeypatch.setattr(datasets, "digest", lambda name: "pictures")
+    monkeypatch.setattr("memnet.paths.RESULTS", tmp_path)
+    monkeypatch.setattr("memnet.protocol.datasets.pictures", lambda name: Three(PICTURES))
+    monkeypatch.setattr("memnet.protocol.datasets.digest", lambda name: "pictures")
     return tmp_path / "sr-M6R6" / "embedded-3.csv"
 
 
@@ -36,7 +38,7 @@ def model():
 
 
 def measure(model, **options):
-    return evaluation.measure(model, **WHERE, weights="weights", progress=False, **options)
+    return store.measure(model, **WHERE, weights="weights", progress=False, **options)
 
 
 class Median(torch.nn.Module):
@@ -57,15 +59,13 @@ def test_a_method_needs_no_weights():
 def test_rows_hold_the_scores_of_input_output_and_predictions(model):
     rows = evaluation.evaluate(model, PICTURES, **WHERE, progress=False)
     assert list(rows.columns) == [*evaluation.COLUMNS, "psnr_1", "psnr_2", "seconds"]
-    reference, degraded = degradations.degrade(PLANES[1], task="super-resolution", level=3)
-    expected = degradations.score(reference, degraded, task="super-resolution", level=3)
+    reference, degraded = tasks.degrade(PLANES[1], task="super-resolution", level=3)
+    expected = tasks.score(reference, degraded, task="super-resolution", level=3)
     assert tuple(rows.loc[1, ["input_psnr", "input_ssim"]]) == pytest.approx(expected)
     with torch.no_grad():
         _, y_m = model.predictions(torch.from_numpy(degraded).float()[None, None])
     y_1 = y_m[0][0, 0].double().numpy()
-    assert rows.psnr_1[1] == pytest.approx(
-        degradations.score(reference, y_1, task="super-resolution", level=3)[0], abs=1e-4
-    )
+    assert rows.psnr_1[1] == pytest.approx(tasks.score(reference, y_1, task="super-resolution", level=3)[0], abs=1e-4)
 
 
 def test_noise_depends_on_the_picture_and_the_seed_alone(model):
@@ -77,13 +77,15 @@ def test_noise_depends_on_the_picture_and_the_seed_alone(model):
     assert (rows.input_psnr != other.input_psnr).all()
 
 
-def test_stored_rows_are_reused_and_missing_ones_measured(store, model, monkeypatch, capsys):
+def test_stored_rows_are_reused_and_missing_ones_measured(rows_file, model, monkeypatch, capsys):
     first = measure(model, limit=2)
     assert len(first) == 2
     assert "0 rows reused, 2 to measure" in capsys.readouterr().err
     measured = []
     real = evaluation.evaluate_picture
-    monkeypatch.setattr(evaluation, "evaluate_picture", lambda m, p, **o: measured.append(p.name) or real(m, p, **o))
+    monkeypatch.setattr(
+        "memnet.study.evaluation.evaluate_picture", lambda m, p, **o: measured.append(p.name) or real(m, p, **o)
+    )
     rows = measure(model)
     assert measured == ["c"]
     assert list(rows.image) == ["a", "b", "c"]
@@ -94,20 +96,20 @@ def test_stored_rows_are_reused_and_missing_ones_measured(store, model, monkeypa
 
 
 @pytest.mark.parametrize("stale", [{"weights": "others"}, {"images": "others"}, {"seed": 1}])
-def test_rows_made_by_anything_else_are_not_found(store, model, stale):
+def test_rows_made_by_anything_else_are_not_found(rows_file, model, stale):
     measure(model)
     key = {"weights": "weights", "images": "pictures", "seed": 0}
-    assert evaluation.stored("sr-M6R6", "embedded", 3, **key) is not None
-    assert evaluation.stored("sr-M6R6", "embedded", 3, **key | stale) is None
+    assert store.stored("sr-M6R6", "embedded", 3, **key) is not None
+    assert store.stored("sr-M6R6", "embedded", 3, **key | stale) is None
 
 
-def test_rows_of_another_protocol_are_not_found(store, model, monkeypatch):
+def test_rows_of_another_protocol_are_not_found(rows_file, model, monkeypatch):
     measure(model)
-    monkeypatch.setattr(evaluation, "PROTOCOL", evaluation.PROTOCOL + 1)
-    assert evaluation.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures") is None
+    monkeypatch.setattr("memnet.study.store.PROTOCOL", store.PROTOCOL + 1)
+    assert store.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures") is None
 
 
-def test_rows_survive_a_stop_after_any_picture(store, model, monkeypatch):
+def test_rows_survive_a_stop_after_any_picture(rows_file, model, monkeypatch):
     real = evaluation.evaluate_picture
 
     def stop_at_c(m, picture, **options):
@@ -115,20 +117,20 @@ def test_rows_survive_a_stop_after_any_picture(store, model, monkeypatch):
             raise KeyboardInterrupt
         return real(m, picture, **options)
 
-    monkeypatch.setattr(evaluation, "evaluate_picture", stop_at_c)
+    monkeypatch.setattr("memnet.study.evaluation.evaluate_picture", stop_at_c)
     with pytest.raises(KeyboardInterrupt):
         measure(model)
-    key, rows = evaluation.read_rows(store)
+    key, rows = store.read_rows(rows_file)
     assert list(rows.image) == ["a", "b"]
     assert key["pictures"] == 3
-    assert [p.name for p in store.parent.iterdir()] == [store.name]
+    assert [p.name for p in rows_file.parent.iterdir()] == [rows_file.name]
 
 
-def test_a_file_without_a_key_is_refused(store):
-    store.parent.mkdir(parents=True)
-    store.write_text("run,task\n")
+def test_a_file_without_a_key_is_refused(rows_file):
+    rows_file.parent.mkdir(parents=True)
+    rows_file.write_text("run,task\n")
     with pytest.raises(ValueError, match="no rows with a key"):
-        evaluation.stored("sr-M6R6", "embedded", 3, weights="w", images="p")
+        store.stored("sr-M6R6", "embedded", 3, weights="w", images="p")
 
 
 def test_summary_is_the_mean_over_pictures(model):
@@ -143,19 +145,19 @@ def test_planes_to_look_at_carry_their_scores(model):
     planes, scores = evaluation.look_at(model, PICTURES[0], task="jpeg", level=10)
     assert list(planes) == ["original", "JPEG", "MemNet"]
     assert list(scores) == ["JPEG", "MemNet"]
-    assert scores["JPEG"] == degradations.score(planes["original"], planes["JPEG"], task="jpeg", level=10)
+    assert scores["JPEG"] == tasks.score(planes["original"], planes["JPEG"], task="jpeg", level=10)
 
 
 def test_gains_are_told_by_set_and_level(model):
     rows = evaluation.gains(evaluation.evaluate(model, PICTURES, **WHERE, progress=False))
-    assert set(rows["where"]) == {f"{WHERE['dataset']}, {degradations.task(WHERE['task']).prefix}{WHERE['level']}"}
+    assert set(rows["where"]) == {f"{WHERE['dataset']}, {tasks.task(WHERE['task']).prefix}{WHERE['level']}"}
     assert rows.gain.tolist() == pytest.approx((rows.psnr - rows.input_psnr).tolist())
 
 
-def test_measuring_some_anew_loses_none_of_the_others(store, model, monkeypatch):
+def test_measuring_some_anew_loses_none_of_the_others(rows_file, model, monkeypatch):
     before = measure(model)
     measure(model, limit=1, fresh=True)
-    assert list(evaluation.read_rows(store)[1].image) == ["a", "b", "c"]
+    assert list(store.read_rows(rows_file)[1].image) == ["a", "b", "c"]
     real = evaluation.evaluate_picture
 
     def stop_at_b(m, picture, **options):
@@ -163,48 +165,48 @@ def test_measuring_some_anew_loses_none_of_the_others(store, model, monkeypatch)
             raise KeyboardInterrupt
         return real(m, picture, **options) | {"psnr": 99.0}
 
-    monkeypatch.setattr(evaluation, "evaluate_picture", stop_at_b)
+    monkeypatch.setattr("memnet.study.evaluation.evaluate_picture", stop_at_b)
     with pytest.raises(KeyboardInterrupt):
         measure(model, fresh=True)
-    found = evaluation.read_rows(store)[1].psnr.tolist()
+    found = store.read_rows(rows_file)[1].psnr.tolist()
     assert found == pytest.approx([99.0, *before.psnr[1:]], abs=1e-6)
 
 
-def test_noise_of_another_seed_has_a_file_of_its_own(store, model):
+def test_noise_of_another_seed_has_a_file_of_its_own(rows_file, model):
     measure(model)
     measure(model, seed=1)
-    assert sorted(path.name for path in store.parent.iterdir()) == ["embedded-3-seed1.csv", "embedded-3.csv"]
-    assert evaluation.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures", seed=1) is not None
+    assert sorted(path.name for path in rows_file.parent.iterdir()) == ["embedded-3-seed1.csv", "embedded-3.csv"]
+    assert store.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures", seed=1) is not None
 
 
-def test_rows_that_were_there_keep_how_they_were_made(store, model):
+def test_rows_that_were_there_keep_how_they_were_made(rows_file, model):
     for limit, commit in ((1, "old"), (2, "old"), (3, "new")):
         measure(model, limit=limit, made_by={"commit": commit})
-        key = evaluation.read_rows(store)[0]
-        assert [made["commit"] for made in evaluation.ways_made(key)] == ["new", "old"][limit < 3 :]
+        key = store.read_rows(rows_file)[0]
+        assert [made["commit"] for made in store.ways_made(key)] == ["new", "old"][limit < 3 :]
     measure(model, fresh=True, limit=2, made_by={"commit": "newest"})
-    ways = evaluation.ways_made(evaluation.read_rows(store)[0])
+    ways = store.ways_made(store.read_rows(rows_file)[0])
     assert [made["commit"] for made in ways] == ["newest", "new", "old"]
     measure(model, fresh=True, made_by={"commit": "newest"})
-    assert len(evaluation.ways_made(evaluation.read_rows(store)[0])) == 1
+    assert len(store.ways_made(store.read_rows(rows_file)[0])) == 1
 
 
-def test_a_disk_that_is_full_leaves_the_rows_as_they_were(store, model, monkeypatch):
+def test_a_disk_that_is_full_leaves_the_rows_as_they_were(rows_file, model, monkeypatch):
     measure(model, limit=2)
-    before, write = store.read_text(), type(store).write_text
+    before, write = rows_file.read_text(), type(rows_file).write_text
 
     def half(path, text, *arguments, **options):
         write(path, text[: len(text) // 2])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(type(store), "write_text", half)
+    monkeypatch.setattr(type(rows_file), "write_text", half)
     with pytest.raises(OSError, match="no space left"):
         measure(model)
-    assert store.read_text() == before
-    assert [path.name for path in store.parent.iterdir()] == [store.name]
+    assert rows_file.read_text() == before
+    assert [path.name for path in rows_file.parent.iterdir()] == [rows_file.name]
 
 
-def test_a_limit_is_one_picture_at_least(store, model):
+def test_a_limit_is_one_picture_at_least(rows_file, model):
     with pytest.raises(ValueError, match="1 picture or more, got 0"):
         measure(model, limit=0)
 
@@ -231,10 +233,10 @@ def photographs(tmp_path):
 def test_a_folder_of_large_pictures_is_measured_in_tiles(photographs, model, monkeypatch):
     how = {"run": "mine", "task": "denoising", "level": 30, "progress": False}
     whole, _ = evaluation.folder_rows(model, photographs, **how)
-    predict, shapes = restoration.predict, []
-    monkeypatch.setattr(restoration, "largest_edge", lambda net: 20)
+    predict, shapes = tiling.predict, []
+    monkeypatch.setattr("memnet.restoration.tiling.largest_edge", lambda net: 20)
     monkeypatch.setattr(
-        restoration, "predict", lambda net, part, **more: shapes.append(part.shape) or predict(net, part, **more)
+        tiling, "predict", lambda net, part, **more: shapes.append(part.shape) or predict(net, part, **more)
     )
     cut, wrong = evaluation.folder_rows(model, photographs, **how)
     assert max(map(max, shapes)) <= 20
@@ -245,7 +247,7 @@ def test_a_folder_of_large_pictures_is_measured_in_tiles(photographs, model, mon
 
 
 def test_a_picture_that_is_too_large_gets_a_line_and_the_others_go_on(photographs, model, monkeypatch):
-    real = restoration.predict
+    real = tiling.predict
 
     def predict(net, plane, **options):
         if not refused:
@@ -254,7 +256,7 @@ def test_a_picture_that_is_too_large_gets_a_line_and_the_others_go_on(photograph
         return real(net, plane, **options)
 
     refused = []
-    monkeypatch.setattr(restoration, "predict", predict)
+    monkeypatch.setattr("memnet.restoration.tiling.predict", predict)
     rows, wrong = evaluation.folder_rows(model, photographs, run="mine", task="jpeg", level=10, progress=False)
     assert list(rows.image) == ["a.png"]
     assert wrong == [f"{photographs / 'a.bmp'}: there is not enough memory: give a smaller tile"]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import exercises, reproduction
-from memnet.exercises import EXERCISES
+from memnet.publishing import reproduction
+from memnet.study import exercises
+from memnet.study.exercises import EXERCISES
 
 
 @pytest.mark.parametrize("name", EXERCISES)

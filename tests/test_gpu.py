@@ -8,12 +8,16 @@ import torch
 from test_patches import pictures
 from test_training import run
 
-from memnet import checkpoints, optimisers, restoration, training
-from memnet.deepening import deepened
-from memnet.inference import inference_form
-from memnet.model import Config, build
-from memnet.patches import HeldBack, Patches
-from memnet.training import Plan, Trainer
+from memnet.network import checkpoints
+from memnet.network.folded import inference_form
+from memnet.network.growth import deepened
+from memnet.network.model import Config, build
+from memnet.restoration import tiling
+from memnet.training import selection, soap
+from memnet.training.config import Plan
+from memnet.training.sampler import Patches
+from memnet.training.trainer import BAD_STEPS, Trainer
+from memnet.training.validation import HeldBack
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
@@ -52,11 +56,11 @@ def test_recorded_steps_are_the_steps_as_written(compiled, settle, recipe):
 def test_non_finite_recorded_steps_change_nothing_and_then_stop_the_run():
     trainer = trainer_for(nan=True, compiled=False)
     before = deepcopy(trainer.model.state_dict())
-    for _ in range(training.BAD_STEPS - 1):
+    for _ in range(BAD_STEPS - 1):
         trainer.step()
     with pytest.raises(ValueError, match="no finite gradient"):
         trainer.step()
-    assert trainer.skipped == training.BAD_STEPS
+    assert trainer.skipped == BAD_STEPS
     after = trainer.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -69,7 +73,7 @@ def test_a_run_stops_and_goes_on(tmp_path):
     second.load_state(*checkpoints.load_state(tmp_path / "state"))
     assert second.step_number == first.step_number > 0
     assert run(second, held, tmp_path)
-    _, model, gains = training.best_weights(second, held)
+    _, model, gains = selection.best_weights(second, held)
     assert all(np.isfinite(gain) for gain in gains.values())
     assert next(model.parameters()).device.type == "cuda"
 
@@ -79,8 +83,8 @@ def test_pictures_are_restored_as_on_a_cpu(size):
     torch.manual_seed(0)
     model = build(Config(6, 6)).eval()
     picture = np.random.default_rng(0).random(size)
-    expected = restoration.predict(model, picture)[0]
-    got = restoration.predict(deepcopy(model).cuda(), picture)[0]
+    expected = tiling.predict(model, picture)[0]
+    got = tiling.predict(deepcopy(model).cuda(), picture)[0]
     assert np.abs(got - expected).max() * 255 < 4e-3 * max(1, np.abs(expected).max())
     assert next(inference_form(deepcopy(model).cuda()).parameters()).device.type == "cuda"
 
@@ -89,7 +93,7 @@ def test_axes_are_turned_as_by_a_qr_decomposition():
     basis = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)).double())[0]
     covariance = (basis @ torch.logspace(0, -4, 64).double().diag() @ basis.T).float()[None]
     axes = torch.linalg.qr(basis.float() + 0.01 * torch.randn(64, 64))[0][None]
-    found, expected = optimisers.turned(axes.cuda(), covariance.cuda()).cpu(), optimisers.turned(axes, covariance)
+    found, expected = soap.turned(axes.cuda(), covariance.cuda()).cpu(), soap.turned(axes, covariance)
     torch.testing.assert_close((found * expected).sum(dim=1).abs(), torch.ones(1, 64), atol=1e-3, rtol=0)
     torch.testing.assert_close(found.mT @ found, torch.eye(64)[None], atol=1e-5, rtol=0)
 

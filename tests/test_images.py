@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.color import rgb2ycbcr
 
-from memnet import images
+from memnet.protocol import images
 
 
 def test_luma_is_bt601_studio_swing():

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import datasets, degradations, experiments, inference, restoration
-from memnet.inference import InferenceNet, inference_form
-from memnet.model import Config, StackConfig, build
+from memnet.network import runtime
+from memnet.network.folded import InferenceNet, inference_form
+from memnet.network.model import Config, StackConfig, build
+from memnet.protocol import datasets, tasks
+from memnet.restoration import tiling
+from memnet.study import registry
 
 CONFIGS = [
     Config(2, 3, channels=5),
@@ -54,16 +57,16 @@ def test_channels_that_are_switched_off_stay_so():
     assert largest_difference(model, torch.rand(1, 1, 9, 9)) < 5e-5
 
 
-TRAINED = [run for run in experiments.EXPERIMENTS if experiments.trained(run)]
+TRAINED = [run for run in registry.EXPERIMENTS if registry.trained(run)]
 
 
 @pytest.mark.parametrize("run", TRAINED)
 @torch.inference_mode()
 def test_trained_networks_agree_as_far_as_float32_goes(run):
-    model, task = experiments.load(run), experiments.experiment(run).task
+    model, task = registry.load(run), registry.experiment(run).task
     plane = datasets.pictures("embedded")[2].plane[:72, :72]
-    level = degradations.task(task).levels[1]
-    degraded = degradations.degrade(plane, task=task, level=level, key="camera")[1]
+    level = tasks.task(task).levels[1]
+    degraded = tasks.degrade(plane, task=task, level=level, key="camera")[1]
     x = torch.from_numpy(degraded.astype(np.float32))[None, None]
     y, fast = model(x).double(), inference_form(model)(x).double()
     exact = model.double()(x.double())
@@ -96,17 +99,17 @@ def test_the_size_of_a_strip_changes_nothing(monkeypatch):
     model, x = lived(Config(2, 2, channels=4)), torch.rand(1, 1, 13, 7)
     whole = inference_form(model)(x)
     for size in (1, 3 * 9 * 4 * 4, 10**9):
-        monkeypatch.setattr(inference, "STRIP_BYTES", size)
+        monkeypatch.setattr("memnet.network.folded.STRIP_BYTES", size)
         torch.testing.assert_close(inference_form(model)(x), whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
-@pytest.mark.parametrize("run", [run for run in TRAINED if run in experiments.DEFAULT_RUNS.values()])
+@pytest.mark.parametrize("run", [run for run in TRAINED if run in registry.DEFAULT_RUNS.values()])
 def test_bfloat16_changes_gray_levels_as_little_as_is_said(run):
-    task = experiments.experiment(run).task
+    task = registry.experiment(run).task
     plane = datasets.pictures("embedded")[2].plane[:48, :72]
-    level = degradations.task(task).levels[0]
-    degraded = degradations.degrade(plane, task=task, level=level, key="camera")[1]
-    exact, rounded = (restoration.predict(experiments.ready(run, one), degraded)[0] for one in ("float32", "bfloat16"))
+    level = tasks.task(task).levels[0]
+    degraded = tasks.degrade(plane, task=task, level=level, key="camera")[1]
+    exact, rounded = (tiling.predict(registry.ready(run, one), degraded)[0] for one in ("float32", "bfloat16"))
     error = 255 * np.abs(rounded - exact)
     assert 0 < error.mean() < 0.23
     assert error.max() < 2
@@ -114,10 +117,10 @@ def test_bfloat16_changes_gray_levels_as_little_as_is_said(run):
 
 def test_unknown_precisions_are_refused():
     with pytest.raises(ValueError, match="unknown precision 'half'"):
-        experiments.ready("sr-M6R6", "half")
+        registry.ready("sr-M6R6", "half")
 
 
-@pytest.mark.parametrize("precision", inference.PRECISIONS.values())
+@pytest.mark.parametrize("precision", runtime.PRECISIONS.values())
 @torch.inference_mode()
 def test_it_stays_on_the_device_of_the_network(precision):
     model = lived(Config(2, 2, channels=4)).to("meta")  # where a tensor of another device raises

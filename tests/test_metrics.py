@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memnet.metrics import psnr, ssim
+from memnet.protocol.metrics import psnr, ssim
 
 RNG = np.random.default_rng(0)
 PLANE = RNG.random((24, 19))

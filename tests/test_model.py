@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from memnet.model import PRESETS, VARIANTS, Config, StackConfig, build, preset, variant
+from memnet.network.model import PRESETS, VARIANTS, Config, StackConfig, build, preset, variant
 
 TINY = Config(blocks=2, recursions=3, channels=4)
 

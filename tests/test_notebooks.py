@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from memnet import evaluation, experiments, images, reproduction
-from memnet.paths import FIGURES
-from memnet.reproduction import ITEMS
+from memnet import paths
+from memnet.protocol import images
+from memnet.publishing import reproduction
+from memnet.publishing.items import ITEMS
+from memnet.study import evaluation, registry, store
 
 LARGEST = 2.5e6  # bytes of a picture that is committed: nine panels at 300 dpi have two million
 
@@ -22,7 +24,7 @@ def output(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ITEMS)
 def test_item_is_made_and_agrees_with_the_committed_files(name, output, capfd):
-    committed = {path.name for path in (FIGURES / "embedded").glob("*")}
+    committed = {path.name for path in (paths.FIGURES / "embedded").glob("*")}
     made = reproduction.reproduce([name], images="embedded", output=output)
     line = next(line for line in capfd.readouterr().out.splitlines() if line.startswith(f"{name} "))
     assert made, line
@@ -56,13 +58,13 @@ SMALL = [
 
 @pytest.mark.parametrize(("task", "dataset", "level", "name"), SMALL)
 def test_committed_rows_are_what_the_committed_weights_give(benchmark_set, task, dataset, level, name):
-    pictures, run = benchmark_set(dataset), experiments.DEFAULT_RUNS[task]
-    stored = experiments.stored_rows(run, dataset, level)
+    pictures, run = benchmark_set(dataset), registry.DEFAULT_RUNS[task]
+    stored = store.stored_rows(run, dataset, level)
     assert stored is not None, (
         f"no rows of {run}'s weights in data/results: `memnet evaluate {run} --dataset {dataset}`"
     )
     picture = pictures[pictures.names.index(name)]
     what = {"run": run, "task": task, "dataset": dataset, "level": level, "progress": False}
-    row = evaluation.evaluate(experiments.load(run), [picture], **what)
+    row = evaluation.evaluate(registry.load(run), [picture], **what)
     columns = ["psnr", "ssim", "input_psnr", "input_ssim"]
     assert np.allclose(row[columns], stored.loc[stored.image == name, columns], atol=0.002)

@@ -1,4 +1,4 @@
-"""Muon and SOAP against their definitions, on small kernels."""
+"""SOAP against their definitions, on small kernels."""
 
 from copy import deepcopy
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from memnet import optimisers
-from memnet.model import Config, build
-from memnet.optimisers import Muon, Soap
+from memnet.network.model import Config, build
+from memnet.training.soap import Soap, is_kernel, lifted, orthonormal
 
 
 def groups_of(model, rate=1e-2, decay=0.0):
@@ -28,51 +27,6 @@ def small():
 
 def matrix(rows, columns, seed=1):
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("shape", [(4, 54), (6, 2), (5, 5)])
-def test_singular_values_come_near_one_and_their_vectors_stay(shape):
-    given = matrix(*shape)
-    turned = optimisers.orthogonal([given])[0]
-    assert turned.shape == given.shape
-    u, _, v = torch.linalg.svd(given.double(), full_matrices=False)
-    values = u.T @ turned.double() @ v.T
-    assert 0.6 < values.diagonal().min() <= values.diagonal().max() < 1.25
-    torch.testing.assert_close(values, values.diagonal().diag(), atol=1e-4, rtol=0)
-
-
-def test_matrices_of_all_widths_are_turned_as_if_each_were_alone():
-    given = [matrix(*shape, seed=n) for n, shape in enumerate(((4, 54), (4, 2), (3, 45), (4, 9)))]
-    for one, turned in zip(given, optimisers.orthogonal(given), strict=True):
-        torch.testing.assert_close(turned, optimisers.orthogonal([one])[0])
-
-
-def test_a_kernels_step_has_one_length_whatever_the_gradients_size():
-    steps = []
-    for factor in (1.0, 1e-4):
-        model = small()
-        kernel = model.blocks[0].gate_unit[-1].weight
-        before = kernel.detach().clone()
-        given_gradients(model, factor=factor)
-        Muon(groups_of(model), betas=(0.9, 0.999)).step()
-        steps.append(kernel.detach() - before)
-    torch.testing.assert_close(*steps, rtol=1e-3, atol=1e-6)
-    rms = steps[0].square().mean().sqrt() * len(kernel) ** 0.5  # at O rows of about unit length
-    assert float(rms) == pytest.approx(1e-2 * optimisers.LENGTH * len(kernel) ** 0.5, rel=0.3)
-
-
-def test_momentum_is_nesterovs_and_decay_is_apart_from_the_step():
-    kernel = nn.Parameter(torch.ones(2, 3, 1, 1))
-    muon = Muon([{"params": [kernel], "weight_decay": 0.1, "lr": torch.tensor(0.5)}], betas=(0.9, 0.999))
-    first, second = (torch.randn(2, 3, 1, 1, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
-    expected, momentum = torch.ones(2, 3, 1, 1), torch.zeros(2, 3, 1, 1)
-    for gradient in (first, second):
-        kernel.grad = gradient.clone()
-        muon.step()
-        momentum = 0.95 * momentum + 0.05 * gradient
-        update = optimisers.orthogonal([(0.05 * gradient + 0.95 * momentum).flatten(1)])[0].view(2, 3, 1, 1)
-        expected = expected * (1 - 0.5 * 0.1) - 0.5 * 0.2 * 3**0.5 * update
-        torch.testing.assert_close(kernel.detach(), expected)
 
 
 def test_soap_is_adamw_along_its_axes():
@@ -110,7 +64,7 @@ def test_soaps_axes_become_those_in_which_gradients_vary():
 def test_roots_of_gram_matrices_give_the_columns_of_a_qr_decomposition(largest):
     axes, variances = torch.linalg.qr(matrix(60, 60).double())[0], torch.logspace(0, -1, 60).double() ** 8 * largest
     given = axes @ variances.diag() @ axes.T @ torch.linalg.qr(axes + 0.01 * matrix(60, 60, seed=2))[0]
-    found, expected = optimisers.orthonormal(given[None])[0], torch.linalg.qr(given)[0]
+    found, expected = orthonormal(given[None])[0], torch.linalg.qr(given)[0]
     torch.testing.assert_close(found.T @ found, torch.eye(60).double(), atol=1e-12, rtol=0)
     torch.testing.assert_close((found * expected).sum(dim=0).abs(), torch.ones(60).double(), atol=1e-6, rtol=0)
 
@@ -119,12 +73,12 @@ def test_roots_of_gram_matrices_give_the_columns_of_a_qr_decomposition(largest):
 def test_no_axis_is_lost_where_gradients_vary_along_few_or_none(rank):
     some = matrix(8, 8)[:, :rank].double()
     axes = torch.linalg.qr(matrix(8, 8, seed=2).double())[0]
-    found = optimisers.orthonormal(optimisers.lifted((some @ some.T)[None]) @ axes)[0]
+    found = orthonormal(lifted((some @ some.T)[None]) @ axes)[0]
     torch.testing.assert_close(found.T @ found, torch.eye(8).double(), atol=1e-4, rtol=0)
 
 
 def test_edges_that_are_too_wide_keep_the_axes_of_the_weights(monkeypatch):
-    monkeypatch.setattr(optimisers, "WIDEST", 8)
+    monkeypatch.setattr("memnet.training.soap.WIDEST", 8)
     model = small()
     soap = Soap(groups_of(model), betas=(0.9, 0.999))
     for step in range(1, 3):
@@ -153,22 +107,21 @@ def test_axes_are_renewed_after_the_first_step_and_every_tenth():
 def test_all_but_kernels_between_maps_move_as_with_adamw():
     model = small()
     other = deepcopy(model)
-    muon = Muon(groups_of(model), betas=(0.9, 0.999))
+    optimiser = Soap(groups_of(model), betas=(0.9, 0.999))
     adamw = torch.optim.AdamW(groups_of(other), betas=(0.9, 0.999), fused=True)
     for seed in range(3):
-        for one, optimiser in ((model, muon), (other, adamw)):
+        for one, either in ((model, optimiser), (other, adamw)):
             given_gradients(one, seed)
-            optimiser.step()
+            either.step()
     pairs = dict(other.named_parameters())
     alike = {name for name, p in model.named_parameters() if torch.equal(p, pairs[name])}
-    assert alike == {name for name, p in model.named_parameters() if not optimisers.is_kernel(p)}
+    assert alike == {name for name, p in model.named_parameters() if not is_kernel(p)}
     assert {"fenet.2.weight", "reconnet.conv.weight"} <= alike  # from one map, and to one
 
 
-@pytest.mark.parametrize("kind", [Muon, Soap])
-def test_no_parameter_and_nothing_remembered_moves_where_a_gradient_is_not_finite(kind):
+def test_no_parameter_and_nothing_remembered_moves_where_a_gradient_is_not_finite():
     model = small()
-    first = kind(groups_of(model, decay=0.1), betas=(0.9, 0.999))
+    first = Soap(groups_of(model, decay=0.1), betas=(0.9, 0.999))
     given_gradients(model)
     first.found_inf = torch.tensor(0.0)
     first.step()
@@ -183,14 +136,13 @@ def test_no_parameter_and_nothing_remembered_moves_where_a_gradient_is_not_finit
             assert torch.equal(value, state[number][name]), (number, name)
 
 
-@pytest.mark.parametrize("kind", [Muon, Soap])
-def test_it_goes_on_from_its_state_bit_for_bit(kind):
+def test_it_goes_on_from_its_state_bit_for_bit():
     model = small()
-    first = kind(groups_of(model), betas=(0.9, 0.999))
+    first = Soap(groups_of(model), betas=(0.9, 0.999))
     given_gradients(model)
     first.step()
     other = deepcopy(model)
-    again = kind(groups_of(other), betas=(0.9, 0.999))
+    again = Soap(groups_of(other), betas=(0.9, 0.999))
     again.load_state_dict(deepcopy(first.state_dict()))
     for one, each in ((model, first), (other, again)):
         for group in each.param_groups:

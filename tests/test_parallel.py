@@ -6,8 +6,9 @@ import sys
 import pytest
 import torch
 
-from memnet import checkpoints, parallel
-from memnet.paths import ROOT
+from memnet import paths
+from memnet.network import checkpoints
+from memnet.training import distributed
 
 PROGRAM = """
 import sys
@@ -59,7 +60,7 @@ def launched(program, processes, *arguments):
     words = ["--standalone", "--nproc-per-node", str(processes), "--no-python", sys.executable, "-c", program]
     start = [sys.executable, "-m", "torch.distributed.run", *words] if processes > 1 else words[4:]
     command = [*start, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -114,22 +115,22 @@ def test_norms_of_each_process_alone_are_something_else(alone, tmp_path):
 def test_one_process_is_not_touched():
     values = [torch.arange(4.0), torch.ones(2, 2)]
     before = [value.clone() for value in values]
-    parallel.average(values)
+    distributed.average(values)
     assert all(torch.equal(a, b) for a, b in zip(values, before, strict=True))
-    assert parallel.share(values[0]) is not None
-    assert parallel.agreed("x") == "x"
-    assert parallel.first()
+    assert distributed.share(values[0]) is not None
+    assert distributed.agreed("x") == "x"
+    assert distributed.first()
 
 
 def test_a_synchronised_norm_alone_is_a_batch_norm():
     torch.manual_seed(0)
-    norms = [torch.nn.BatchNorm2d(3), parallel.synchronised(torch.nn.BatchNorm2d(3))]
+    norms = [torch.nn.BatchNorm2d(3), distributed.synchronised(torch.nn.BatchNorm2d(3))]
     v = torch.rand(2, 3, 4, 4)
     assert torch.equal(norms[0](v), norms[1](v))
     assert norms[0].state_dict().keys() == norms[1].state_dict().keys()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
-    monkeypatch.setattr(parallel, "size", lambda: 3)
+    monkeypatch.setattr("memnet.training.distributed.size", lambda: 3)
     with pytest.raises(ValueError, match="8 cannot be shared by 3"):
-        parallel.share(torch.zeros(8))
+        distributed.share(torch.zeros(8))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import degradations
-from memnet.patches import EVEN_SHARE, FIXED_POINT, PADDED_TO, Patches, some_of, split
+from memnet.protocol import tasks
+from memnet.training.sampler import EVEN_SHARE, FIXED_POINT, PADDED_TO, Patches
+from memnet.training.validation import some_of, split
 
 TASKS = ("denoising", "super-resolution", "jpeg")
 
@@ -42,11 +43,11 @@ def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
 def test_inputs_are_what_the_protocol_gives_for_the_oriented_picture(task):
     plane = pictures(1, size=24)[0][:, :24]
     patches = Patches([plane], task=task, patch=24)
-    levels = degradations.task(task).levels
+    levels = tasks.task(task).levels
     expected = []
     for turned in (plane, np.ascontiguousarray(plane.T)):
         for level in levels:
-            reference, degraded = degradations.degrade(turned, task=task, level=level)
+            reference, degraded = tasks.degrade(turned, task=task, level=level)
             for axes in ((), (0,), (1,), (0, 1)):
                 expected.append(np.stack([np.flip(degraded, axes), np.flip(reference, axes)]))
     x, clean, _ = patches.draw(32, torch.Generator().manual_seed(0))

@@ -9,8 +9,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from memnet import analysis, paper, plots
-from memnet.model import PRESETS, Config, StackConfig, variant
+from memnet.network.model import PRESETS, Config, StackConfig, variant
+from memnet.publishing import plots, printed, schematics, style
+from memnet.study import analysis, gates, spectra
 
 TINY = Config(blocks=2, recursions=2, channels=4)
 
@@ -32,9 +33,9 @@ def random_densities(circles=16):
 
 
 def draw_differences():
-    found = {p: analysis.interval(d) for p, d in analysis.spectral_differences(random_densities()).items()}
-    one = {pair: difference[0] for pair, difference in analysis.spectral_differences(random_densities()).items()}
-    return plots.spectral_differences(found, analysis.claims(random_densities()), one)
+    found = {p: analysis.interval(d) for p, d in spectra.spectral_differences(random_densities()).items()}
+    one = {pair: difference[0] for pair, difference in spectra.spectral_differences(random_densities()).items()}
+    return plots.spectral_differences(found, spectra.claims(random_densities()), one)
 
 
 def random_norms(config):
@@ -44,11 +45,11 @@ def random_norms(config):
 
 def draw_gates():
     norms = {task: random_norms(TINY) for task in ("denoising", "jpeg")}
-    return plots.gate_norms(norms, TINY, {task: analysis.memory_norms(v, TINY) for task, v in norms.items()})
+    return plots.gate_norms(norms, TINY, {task: gates.memory_norms(v, TINY) for task, v in norms.items()})
 
 
 def draw_points():
-    points = paper.fig6().assign(origin="paper")
+    points = printed.fig6().assign(origin="paper")
     ours = points.iloc[2:].assign(origin="ours", seconds=[np.nan, 1.0, 1.0, 2.0])
     return plots.psnr_against_parameters(pd.concat([points, ours]), "Set5, x3")
 
@@ -80,10 +81,10 @@ def draw_training():
 
 
 FIGURES = {
-    "structures": lambda: plots.structures(PRESETS["plain"], PRESETS["skip"], PRESETS["M6R6"]),
-    "basic": lambda: plots.network(variant(PRESETS["M6R6"], "basic")),
-    "multi-supervised": lambda: plots.network(PRESETS["M6R6"]),
-    "without long-term memory": lambda: plots.network(variant(PRESETS["M4R6"], "NL")),
+    "structures": lambda: schematics.structures(PRESETS["plain"], PRESETS["skip"], PRESETS["M6R6"]),
+    "basic": lambda: schematics.network(variant(PRESETS["M6R6"], "basic")),
+    "multi-supervised": lambda: schematics.network(PRESETS["M6R6"]),
+    "without long-term memory": lambda: schematics.network(variant(PRESETS["M4R6"], "NL")),
     "spectra": lambda: plots.spectra({name: d[0] for name, d in random_densities().items()}, title="a picture"),
     "spectra beside the original": lambda: plots.spectra(
         {"original": np.ones(9), "Mem6": np.full(9, 0.5)},
@@ -130,7 +131,7 @@ def test_no_text_lies_on_another(name):
 
 @pytest.mark.parametrize("config", [Config(1, 1), Config(3, 2), Config(8, 3), variant(Config(3, 2), "basic")])
 def test_networks_are_drawn_from_the_configuration(config):
-    shown = texts(plots.network(config))
+    shown = texts(schematics.network(config))
     assert sum(text.startswith("memory\nblock") for text in shown) == config.blocks
     assert ("$y_{1}$" in shown) == config.multi_supervised
     assert f"$B_{{{config.blocks}}}$" in shown
@@ -138,18 +139,18 @@ def test_networks_are_drawn_from_the_configuration(config):
 
 def test_the_memory_block_shows_what_its_gate_takes():
     config = Config(3, 4)
-    shown = texts(plots.structures(StackConfig(3), StackConfig(3, skip=True), config))
+    shown = texts(schematics.structures(StackConfig(3), StackConfig(3, skip=True), config))
     assert all(f"$H^{{{r}}}$" in shown for r in range(1, 5))
     assert {"$B_{0}$", "$B_{1}$", "$B_{2}$", "$B_{3}$"} <= set(shown)
-    alone = texts(plots.structures(StackConfig(3), StackConfig(3, skip=True), variant(config, "NL")))
+    alone = texts(schematics.structures(StackConfig(3), StackConfig(3, skip=True), variant(config, "NL")))
     assert "$B_{0}$" not in alone
 
 
 def test_skip_connections_are_as_many_as_in_the_network():
     def arcs(config):
         axes = Figure().subplots()
-        plots.draw_stack(axes, config, 4.0, "")
-        return sum(line.get_color() == plots.GREEN for line in axes.lines)
+        schematics.draw_stack(axes, config, 4.0, "")
+        return sum(line.get_color() == style.GREEN for line in axes.lines)
 
     assert [arcs(StackConfig(layers, skip=True)) for layers in (1, 2, 5, 18)] == [0, 1, 2, 9]
     assert arcs(StackConfig(18)) == 0
@@ -184,7 +185,7 @@ def test_jupyter_can_show_a_figure_without_pyplot():
 def test_pdf_and_svg_can_be_written_with_the_same_bytes():
     def written(kind, **metadata):
         buffer = BytesIO()
-        plots.network(TINY).savefig(buffer, format=kind, metadata=metadata)
+        schematics.network(TINY).savefig(buffer, format=kind, metadata=metadata)
         return buffer.getvalue()
 
     assert written("pdf", CreationDate=None) == written("pdf", CreationDate=None)

@@ -7,9 +7,9 @@ import subprocess
 import pandas as pd
 import pytest
 
-from memnet import report, tables
-from memnet.paths import FIGURES, ROOT, WEIGHTS
-from memnet.reproduction import ITEMS
+from memnet import paths
+from memnet.publishing import report, tables
+from memnet.publishing.items import ITEMS
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,13 @@ from memnet.reproduction import ITEMS
     [
         (report.README, report.readme),
         (report.REPORT, report.report),
-        (WEIGHTS / "README.md", report.weights_readme),
+        (paths.WEIGHTS / "README.md", report.weights_readme),
     ],
     ids=["README", "REPORT", "weights"],
 )
 def test_what_is_committed_is_what_the_files_give(path, made):
     words = ["git", "diff", "--quiet", "HEAD", "--", "figures"]
-    if subprocess.run(words, cwd=ROOT, capture_output=True, check=False).returncode == 1:
+    if subprocess.run(words, cwd=paths.ROOT, capture_output=True, check=False).returncode == 1:
         pytest.skip("figures/ is not as committed: `memnet reproduce` made it anew")
     assert path.read_text(encoding="utf-8") == made(), "run `memnet report`"
 
@@ -32,7 +32,7 @@ def test_every_link_of_the_report_leads_somewhere():
     text = report.REPORT.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) > 20
-    assert [link for link in links if not (FIGURES / link).is_file()] == []
+    assert [link for link in links if not (paths.FIGURES / link).is_file()] == []
 
 
 def comparison(psnr, paper_psnr=30.0, note="", table=4):
@@ -70,7 +70,7 @@ def test_verdicts(cell, words):
 def test_the_overview_counts_cells(monkeypatch, tmp_path):
     (tmp_path / "benchmark").mkdir()
     (tmp_path / "benchmark" / "table4.csv").write_text(tables.to_csv(comparison(29.9)))
-    monkeypatch.setattr(report, "FIGURES", tmp_path)
+    monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
     alone = comparison(29.9, paper_psnr=float("nan"), table=2)
     (tmp_path / "benchmark" / "table2.csv").write_text(tables.to_csv(alone))
     missing = comparison(29.9, note="3 of 5 pictures", table=5)
@@ -92,8 +92,8 @@ def test_the_standing_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_
             "hardware": ["2 CPU cores (x86_64), 1 threads; NVIDIA H200", "NVIDIA H200", ""],
         }
     )
-    monkeypatch.setattr(report.experiments, "overview", lambda: table)
-    monkeypatch.setattr(report, "FIGURES", tmp_path)
+    monkeypatch.setattr(report.registry, "overview", lambda: table)
+    monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
     words = "2 of 3 networks are trained so far, for 500 to 6,000 steps (1.8 hours in all) on 2 CPU cores, NVIDIA H200."
     assert report.standing() == f"{words}\nNot trained yet: sr-M6R8.\n"
     (tmp_path / "benchmark").mkdir()
@@ -112,16 +112,16 @@ def test_the_standing_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_
 
 
 def test_an_item_that_was_not_made_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(report, "FIGURES", tmp_path)
+    monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
     assert report.report().count("Not made.") == len(ITEMS)
 
 
 def test_the_numbers_of_the_readme_are_those_of_the_tables():
     for name in ("table3", "table4", "table5"):
-        record = json.loads((FIGURES / "benchmark" / f"{name}.json").read_text())
+        record = json.loads((paths.FIGURES / "benchmark" / f"{name}.json").read_text())
         what, _, ours = record["headline"]
         dataset, level = re.match(r"(\w+) \D*(\d+)", what).groups()
-        table = pd.read_csv(FIGURES / "benchmark" / f"{name}.csv")
+        table = pd.read_csv(paths.FIGURES / "benchmark" / f"{name}.csv")
         cell = table[(table.dataset == dataset) & (table.level == int(level)) & (table.method == "MemNet")]
         assert cell.psnr.item() == pytest.approx(ours, abs=1e-4)
         assert f"| {ours:.2f} |" in report.README.read_text(encoding="utf-8")

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memnet import evaluation, experiments, reproduction
-from memnet.reproduction import Item
+from memnet.publishing import artifacts, compare, reproduction
+from memnet.publishing.items import Item
+from memnet.study import store
 
 PARAMETERS = """images: str = "embedded"  # which pictures
 output: str = ""  # folder for the files
@@ -59,9 +60,10 @@ def house(tmp_path, monkeypatch):
     for name, cell in cells.items():
         write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", PARAMETERS, cell)
     items = {name: Item(name, f"{name}.ipynb", f"what is {name}", (name,)) for name in cells}
-    monkeypatch.setattr(reproduction, "ITEMS", items)
-    for room in ("notebooks", "figures", "executed"):
-        monkeypatch.setattr(reproduction, room.upper(), tmp_path / room)
+    monkeypatch.setattr("memnet.publishing.items.ITEMS", items)
+    for name in ("NOTEBOOKS", "FIGURES"):
+        monkeypatch.setattr(f"memnet.paths.{name}", tmp_path / name.lower())
+    monkeypatch.setattr("memnet.publishing.notebooks.EXECUTED", tmp_path / "executed")
     return tmp_path
 
 
@@ -199,21 +201,21 @@ OLD = {
     ],
 )
 def test_tables_agree_within_the_tolerance_of_each_column(change, words):
-    assert reproduction.differences(pd.DataFrame(OLD | change), pd.DataFrame(OLD), 1.0, "t.csv") == words
+    assert compare.differences(pd.DataFrame(OLD | change), pd.DataFrame(OLD), 1.0, "t.csv") == words
 
 
 def test_live_training_is_compared_with_its_own_tolerance():
     change = {"psnr": [30.9, np.inf], "pictures": [6, 676992]}
-    assert reproduction.differences(pd.DataFrame(OLD | change), pd.DataFrame(OLD), 100.0, "t.csv") == []
+    assert compare.differences(pd.DataFrame(OLD | change), pd.DataFrame(OLD), 100.0, "t.csv") == []
     change = {"psnr": [31.1, np.inf]}
-    assert reproduction.differences(pd.DataFrame(OLD | change), pd.DataFrame(OLD), 100.0, "t.csv")
+    assert compare.differences(pd.DataFrame(OLD | change), pd.DataFrame(OLD), 100.0, "t.csv")
 
 
 def test_agreement_says_when_there_is_nothing_to_compare(tmp_path):
     item = Item("good", "good.ipynb", "", ("good",))
-    assert reproduction.agreement(item, tmp_path, tmp_path) == ("has no numbers to compare", True)
+    assert compare.agreement(item, tmp_path, tmp_path) == ("has no numbers to compare", True)
     (tmp_path / "good.csv").write_text("psnr\n1.0\n")
-    assert reproduction.agreement(item, tmp_path, tmp_path) == ("agrees with what is committed", True)
+    assert compare.agreement(item, tmp_path, tmp_path) == ("agrees with what is committed", True)
 
 
 def test_files_are_compared_as_they_were_committed(tmp_path, monkeypatch):
@@ -227,14 +229,13 @@ def test_files_are_compared_as_they_were_committed(tmp_path, monkeypatch):
     for words in (("init",), ("add", "figures"), (*person, "commit", "-m", "one")):
         subprocess.run(["git", *words], **how)
     (folder / "good.csv").write_text("psnr\n2.0\n")  # a run has been here since
-    for room in (reproduction, experiments):
-        monkeypatch.setattr(room, "ROOT", tmp_path)
+    monkeypatch.setattr("memnet.paths.ROOT", tmp_path)
     words = "good.csv: psnr differs by up to 1; more.csv is new"
-    assert reproduction.agreement(item, made, folder) == (words, False)
+    assert compare.agreement(item, made, folder) == (words, False)
     shutil.rmtree(tmp_path / ".git")  # a copy without git, whose commit somebody tells
     monkeypatch.setenv("MEMNET_COMMIT", "5f3fe621431a")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert reproduction.agreement(item, made, folder) == ("more.csv is new", True)
+    assert compare.agreement(item, made, folder) == ("more.csv is new", True)
 
 
 def test_numbers_that_differ_are_a_failure_unless_parameters_asked_for_them(house):
@@ -251,15 +252,15 @@ def saved(folder):
     figure.subplots().plot([1, 2])
     table = pd.DataFrame({"method": ["a"], "psnr": [1 / 3]})
     what = {"figures": {"good": figure}, "numbers": {"numbers": table}, "parameters": {"level": 3}}
-    return reproduction.save(
+    return artifacts.save(
         "good", images="embedded", output=str(folder), sets=("embedded",), runs=("sr-M10R10",), **what
     )
 
 
 def test_what_is_saved_has_stable_bytes_and_says_what_made_it(house, tmp_path, monkeypatch):
-    from memnet import datasets
+    from memnet.protocol import datasets
 
-    monkeypatch.setattr(experiments, "trained", lambda run: False)
+    monkeypatch.setattr("memnet.study.registry.trained", lambda run: False)
     first, second = saved(tmp_path / "first"), saved(tmp_path / "second")
     names = ["good.json", "good.pdf", "good.png", "numbers.csv", "numbers.md", "numbers.tex"]
     assert sorted(path.name for path in first.iterdir()) == names
@@ -277,15 +278,15 @@ def test_what_is_saved_has_stable_bytes_and_says_what_made_it(house, tmp_path, m
 def test_provenance_says_when_and_on_what_rows_were_measured(monkeypatch, tmp_path):
     rows = pd.DataFrame({"run": "jpeg-M6R6", "dataset": "LIVE1", "level": 20, "image": ["a", "b", "c"], "psnr": 30.0})
     path = tmp_path / "rows.csv"
-    evaluation.write_rows(
-        path, rows, {"device": "2 CPU cores", "torch": "2.13.0", "date": "2026-11-25", "weights": "1"}
+    store.write_rows(path, rows, {"device": "2 CPU cores", "torch": "2.13.0", "date": "2026-11-25", "weights": "1"})
+    monkeypatch.setattr(
+        "memnet.study.store.file_of", lambda *names: path if names == ("jpeg-M6R6", "LIVE1", 20) else None
     )
-    monkeypatch.setattr(evaluation, "file_of", lambda *names: path if names == ("jpeg-M6R6", "LIVE1", 20) else None)
     made = {"device": "2 CPU cores", "torch": "2.13.0", "date": "2026-11-25", "commit": None}
     expected = {"run": "jpeg-M6R6", "dataset": "LIVE1", "level": 20, "pictures": 2, **made}
-    assert reproduction.rows_behind(rows[:2]) == [expected]
+    assert artifacts.rows_behind(rows[:2]) == [expected]
 
 
 def test_a_promised_file_that_is_not_saved_is_an_error(house):
     with pytest.raises(ValueError, match="item good promises good"):
-        reproduction.save("good", images="embedded", output=str(house))
+        artifacts.save("good", images="embedded", output=str(house))

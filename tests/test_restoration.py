@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from memnet import datasets, degradations, experiments, images, restoration
-from memnet.model import Config, build
+from memnet.network.model import Config, build
+from memnet.protocol import datasets, degradations, images, tasks
+from memnet.restoration import arrays, files, tiling
+from memnet.study import registry
 
 TINY = Config(1, 2, channels=4)
 
@@ -35,7 +37,7 @@ def identity():
 
 def test_predictions_come_as_planes(model):
     plane = np.random.default_rng(0).random((9, 13))
-    y, y_m = restoration.predict(model, plane)
+    y, y_m = tiling.predict(model, plane)
     assert y.shape == plane.shape
     assert y.dtype == np.float64
     assert len(y_m) == 1
@@ -45,9 +47,9 @@ def test_predictions_come_as_planes(model):
 @pytest.mark.parametrize("tile", [5, 16, 64])
 def test_tiles_give_what_the_whole_picture_gives(model, tile):
     plane = np.random.default_rng(0).random((41, 37))
-    whole = restoration.restore_plane(model, plane)
+    whole = tiling.restore_plane(model, plane)
     shares = []
-    tiled = restoration.restore_plane(model, plane, tile=tile, progress=shares.append)
+    tiled = tiling.restore_plane(model, plane, tile=tile, progress=shares.append)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
     assert shares[-1] == 1
     assert shares == sorted(shares)
@@ -59,14 +61,12 @@ def test_an_ensemble_is_the_mean_over_eight_orientations(model, tile):
     both = (lambda image: image, np.transpose)
     flips = ((), (0,), (1,), (0, 1))
     every = [
-        turn(np.flip(restoration.restore_plane(model, np.flip(turn(plane), axes)), axes))
-        for turn in both
-        for axes in flips
+        turn(np.flip(tiling.restore_plane(model, np.flip(turn(plane), axes)), axes)) for turn in both for axes in flips
     ]
-    ensemble = restoration.restore_plane(model, plane, tile=tile, ensemble=True, progress=shares.append)
+    ensemble = tiling.restore_plane(model, plane, tile=tile, ensemble=True, progress=shares.append)
     np.testing.assert_allclose(ensemble, np.mean(every, axis=0), atol=1e-6)
     assert np.abs(ensemble - every[0]).max() > 1e-4
-    turned = restoration.restore_plane(model, np.rot90(plane), ensemble=True)
+    turned = tiling.restore_plane(model, np.rot90(plane), ensemble=True)
     np.testing.assert_allclose(turned, np.rot90(ensemble), atol=1e-6)
     assert shares[-1] == pytest.approx(1)
     assert shares == sorted(shares)
@@ -80,7 +80,7 @@ def test_the_reach_is_what_the_tiles_need():
     plane = np.zeros((1, 4 * TINY.reach))
     changed = plane.copy()
     changed[0, 0] = 1
-    difference = np.abs(restoration.predict(model, plane)[0] - restoration.predict(model, changed)[0])[0]
+    difference = np.abs(tiling.predict(model, plane)[0] - tiling.predict(model, changed)[0])[0]
     assert difference[TINY.reach] > 0
     assert not difference[TINY.reach + 1 :].any()
 
@@ -88,32 +88,32 @@ def test_the_reach_is_what_the_tiles_need():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (3, 2)])
 def test_any_size(identity, shape):
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    np.testing.assert_array_equal(restoration.restore(picture, task="denoising", model=identity), picture)
+    np.testing.assert_array_equal(arrays.restore(picture, task="denoising", model=identity), picture)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 def test_type_and_range_are_kept(identity, colour_picture, dtype):
     picture = colour_picture if dtype == np.uint8 else (colour_picture / 255).astype(dtype)
     for image in (picture, picture[..., 1]):
-        restored = restoration.restore(image, task="jpeg", model=identity)
+        restored = arrays.restore(image, task="jpeg", model=identity)
         assert restored.dtype == dtype
         np.testing.assert_allclose(restored, image, atol=1e-6)
 
 
 def test_colour_is_kept_and_luma_restored(model, colour_picture):
     rgb = colour_picture / 255
-    restored = images.rgb_to_ycbcr(restoration.restore(rgb, task="denoising", model=model))
+    restored = images.rgb_to_ycbcr(arrays.restore(rgb, task="denoising", model=model))
     before = images.rgb_to_ycbcr(rgb)
     np.testing.assert_allclose(restored[..., 1:].mean(), before[..., 1:].mean(), atol=0.01)
-    expected = restoration.restore_plane(model, before[..., 0])
+    expected = tiling.restore_plane(model, before[..., 0])
     assert np.abs(restored[..., 0] - expected).mean() < 0.01
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_super_resolution_enlarges(identity, colour_picture, scale):
-    large = restoration.restore(colour_picture, task="super-resolution", scale=scale, model=identity)
+    large = arrays.restore(colour_picture, task="super-resolution", scale=scale, model=identity)
     assert large.shape == (40 * scale, 30 * scale, 3)
-    gray = restoration.restore(colour_picture[..., 0] / 255, task="super-resolution", scale=scale, model=identity)
+    gray = arrays.restore(colour_picture[..., 0] / 255, task="super-resolution", scale=scale, model=identity)
     expected = degradations.imresize(colour_picture[..., 0] / 255, scale)
     np.testing.assert_allclose(gray, expected.clip(0, 1), atol=1e-6)
 
@@ -130,24 +130,24 @@ def test_super_resolution_enlarges(identity, colour_picture, scale):
 )
 def test_what_is_no_picture_is_refused(identity, image, words):
     with pytest.raises(ValueError, match=words):
-        restoration.restore(image, task="denoising", model=identity)
+        arrays.restore(image, task="denoising", model=identity)
 
 
 def test_scales_are_checked(identity):
     plane = np.zeros((4, 4))
     for scale in (None, 5, 3.0):
         with pytest.raises(ValueError, match=r"scale \(--level\) of 2, 3 or 4"):
-            restoration.restore(plane, task="super-resolution", scale=scale, model=identity)
+            arrays.restore(plane, task="super-resolution", scale=scale, model=identity)
     with pytest.raises(ValueError, match="takes no scale"):
-        restoration.restore(plane, task="jpeg", scale=2, model=identity)
+        arrays.restore(plane, task="jpeg", scale=2, model=identity)
     with pytest.raises(ValueError, match="unknown task"):
-        restoration.restore(plane, task="haze", model=identity)
+        arrays.restore(plane, task="haze", model=identity)
 
 
 def restored_file(source, identity, **options):
     target = source.parent / "out" / f"{source.stem}.png"
     target.parent.mkdir(exist_ok=True)
-    photograph = restoration.restore_file(source, target, task="denoising", model=identity, **options)
+    photograph = files.restore_file(source, target, task="denoising", model=identity, **options)
     with Image.open(target) as picture:
         picture.load()
     return photograph, picture
@@ -198,7 +198,7 @@ def test_first_frame_of_several_is_said(tmp_path, identity, colour_picture):
 def test_nan_in_a_float_tiff_is_refused(tmp_path):
     Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(ValueError, match=r"a\.tif: .*not finite"):
-        restoration.read_photograph(tmp_path / "a.tif")
+        files.read_photograph(tmp_path / "a.tif")
 
 
 def test_nothing_is_replaced_unless_asked(tmp_path, identity, colour_picture):
@@ -211,16 +211,16 @@ def test_nothing_is_replaced_unless_asked(tmp_path, identity, colour_picture):
 
 def test_every_file_of_a_call_has_its_own_result():
     sources = [Path(name) for name in ("a.png", "b.png", "b.JPG", "c/d.png", "e/d.png", "e/B.png")]
-    targets = restoration.targets_for(sources, Path("o"), task="denoising", scale=None)
+    targets = files.targets_for(sources, Path("o"), task="denoising", scale=None)
     names = ["a", "b.png", "b.JPG", "d.png", "d.png-2", "B.png-2"]
     assert targets == [Path("o") / f"{name}-denoised.png" for name in names]
 
 
 def test_a_processor_without_memory_is_out_of_memory(tmp_path, identity, colour_picture, monkeypatch):
-    monkeypatch.setattr(restoration, "predict", lambda *_, **__: torch.empty(10**15))
+    monkeypatch.setattr("memnet.restoration.tiling.predict", lambda *_, **__: torch.empty(10**15))
     images.write_picture(tmp_path / "a.png", colour_picture)
     with pytest.raises(MemoryError):
-        restoration.restore_file(tmp_path / "a.png", tmp_path / "b.png", task="jpeg", model=identity)
+        files.restore_file(tmp_path / "a.png", tmp_path / "b.png", task="jpeg", model=identity)
     assert not (tmp_path / "b.png").exists()
 
 
@@ -228,19 +228,19 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, identity, colour_pict
     images.write_picture(tmp_path / "a.png", colour_picture)
     target = tmp_path / "none" / "a.png"
     with pytest.raises(ValueError, match="cannot be written"):
-        restoration.restore_file(tmp_path / "a.png", target, task="jpeg", model=identity)
+        files.restore_file(tmp_path / "a.png", target, task="jpeg", model=identity)
 
 
 def test_tiles_of_the_paper_have_seams(model):
     plane = np.random.default_rng(0).random((160, 150))
-    whole = restoration.restore_plane(model, plane)
+    whole = tiling.restore_plane(model, plane)
     deep = build(Config(4, 3, channels=4))
     with torch.no_grad():
         deep(torch.rand(2, 1, 32, 32))
     deep = deep.eval()
     assert model.config.reach <= 8 < deep.config.reach
-    np.testing.assert_allclose(restoration.restore_plane(model, plane, tile="paper"), whole, atol=1e-6)
-    apart = np.abs(restoration.restore_plane(deep, plane, tile="paper") - restoration.restore_plane(deep, plane))
+    np.testing.assert_allclose(tiling.restore_plane(model, plane, tile="paper"), whole, atol=1e-6)
+    apart = np.abs(tiling.restore_plane(deep, plane, tile="paper") - tiling.restore_plane(deep, plane))
     assert apart[: 134 - deep.config.reach, : 134 - deep.config.reach].max() < 1e-6
     assert apart[126:142].max() > 1e-5
 
@@ -248,67 +248,65 @@ def test_tiles_of_the_paper_have_seams(model):
 @pytest.mark.parametrize("tile", [0, -3, "big", 1.5])
 def test_tiles_that_cannot_be_are_refused(model, tile):
     with pytest.raises(ValueError, match="a tile is"):
-        restoration.restore_plane(model, np.zeros((9, 9)), tile=tile)
+        tiling.restore_plane(model, np.zeros((9, 9)), tile=tile)
 
 
 def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
     plane = np.random.default_rng(0).random((150, 140)).astype(np.float32)
-    whole = restoration.restore_plane(model, plane)
+    whole = tiling.restore_plane(model, plane)
     seen = []
-    predict = restoration.predict
-    monkeypatch.setattr(
-        restoration, "predict", lambda net, part, progress: seen.append(part.shape) or predict(net, part)
-    )
-    monkeypatch.setattr(restoration, "free_memory", lambda device: 100_000)
-    np.testing.assert_allclose(restoration.restore_plane(model, plane), whole, atol=1e-6)
-    edge = restoration.largest_edge(model)
+    predict = tiling.predict
+    monkeypatch.setattr(tiling, "predict", lambda net, part, progress: seen.append(part.shape) or predict(net, part))
+    monkeypatch.setattr("memnet.restoration.tiling.free_memory", lambda device: 100_000)
+    np.testing.assert_allclose(tiling.restore_plane(model, plane), whole, atol=1e-6)
+    edge = tiling.largest_edge(model)
     assert len(seen) > 1
     assert max(map(max, seen)) <= edge
 
 
 def test_what_is_free_is_what_the_system_says():
-    free = restoration.free_memory(torch.device("cpu"))
+    free = tiling.free_memory(torch.device("cpu"))
     assert 10**7 < free < 10**14
 
 
-TRAINED = [run for run in experiments.DEFAULT_RUNS.values() if experiments.trained(run)]
+TRAINED = [run for run in registry.DEFAULT_RUNS.values() if registry.trained(run)]
 
 
 @pytest.mark.parametrize("run", TRAINED)
 def test_an_overlap_of_56_is_within_half_a_grey_level(run):
-    model, task = experiments.load(run), experiments.experiment(run).task
+    model, task = registry.load(run), registry.experiment(run).task
     plane = datasets.pictures("embedded")[2].plane
-    level = degradations.task(task).levels[-1]
-    degraded = degradations.degrade(plane, task=task, level=level, key="overlap")[1]
-    whole = restoration.restore_plane(model, degraded)
-    apart = np.abs(restoration.restore_plane(model, degraded, tile=100, overlap=56) - whole)
+    level = tasks.task(task).levels[-1]
+    degraded = tasks.degrade(plane, task=task, level=level, key="overlap")[1]
+    whole = tiling.restore_plane(model, degraded)
+    apart = np.abs(tiling.restore_plane(model, degraded, tile=100, overlap=56) - whole)
     assert 255 * apart.max() < 0.5
-    assert 255 * np.abs(restoration.restore_plane(model, degraded, tile=100, overlap=0) - whole).max() > 0.5
+    assert 255 * np.abs(tiling.restore_plane(model, degraded, tile=100, overlap=0) - whole).max() > 0.5
 
 
 def test_a_whole_picture_shows_its_progress_too(model):
     shares = []
-    restoration.restore_plane(model, np.zeros((9, 9)), progress=shares.append)
+    tiling.restore_plane(model, np.zeros((9, 9)), progress=shares.append)
     assert shares == [0.5, 1.0]  # one block of two recursions
 
 
 def test_a_container_that_limits_memory_is_asked(tmp_path):
-    assert restoration.container_memory(tmp_path) == []
+    assert tiling.container_memory(tmp_path) == []
     (tmp_path / "memory.max").write_text("max\n")
-    assert restoration.container_memory(tmp_path) == []
+    assert tiling.container_memory(tmp_path) == []
     (tmp_path / "memory.max").write_text("3000\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    assert restoration.container_memory(tmp_path) == [2000]
+    assert tiling.container_memory(tmp_path) == [2000]
     older = tmp_path / "older" / "memory"
     older.mkdir(parents=True)
     (older / "memory.limit_in_bytes").write_text("500")
     (older / "memory.usage_in_bytes").write_text("600")
-    assert restoration.container_memory(tmp_path / "older") == [0]
+    assert tiling.container_memory(tmp_path / "older") == [0]
 
 
 def test_an_overlap_beyond_the_reach_changes_nothing(model):
     plane, reach = np.random.default_rng(0).random((40, 50)), TINY.reach
-    exact, more = (restoration.restore_plane(model, plane, tile=16, overlap=n) for n in (reach, 10**6))
+    exact, more = (tiling.restore_plane(model, plane, tile=16, overlap=n) for n in (reach, 10**6))
     np.testing.assert_array_equal(exact, more)
 
 
@@ -320,9 +318,9 @@ def test_cmyk_is_brought_to_srgb_by_its_profile(tmp_path, identity, colour_pictu
 
 def test_memory_for_the_picture_itself_is_a_few_bytes_a_pixel(identity):
     image = np.zeros((700, 500, 3), np.uint8)
-    restoration.restore(image, task="super-resolution", scale=2, model=identity, tile=256)  # whatever is made once
+    arrays.restore(image, task="super-resolution", scale=2, model=identity, tile=256)  # whatever is made once
     tracemalloc.start()
-    restoration.restore(image, task="super-resolution", scale=2, model=identity, tile=256)
+    arrays.restore(image, task="super-resolution", scale=2, model=identity, tile=256)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 * 4 * image.shape[0] * image.shape[1] + 2**25
@@ -332,7 +330,7 @@ def test_alpha_is_enlarged_with_the_picture(tmp_path, identity, colour_picture):
     alpha = np.tile(np.linspace(0, 255, 30).astype(np.uint8), (40, 1))
     Image.fromarray(np.dstack([colour_picture, alpha])).save(tmp_path / "a.png")
     how = {"task": "super-resolution", "scale": 2, "model": identity}
-    restoration.restore_file(tmp_path / "a.png", tmp_path / "b.png", **how)
+    files.restore_file(tmp_path / "a.png", tmp_path / "b.png", **how)
     with Image.open(tmp_path / "b.png") as picture:
         large = np.asarray(picture)
     assert large.shape == (80, 60, 4)
@@ -345,7 +343,7 @@ def test_lab_is_brought_to_srgb_by_its_profile(tmp_path, colour_picture):
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
     picture = ImageCms.applyTransform(Image.fromarray(colour_picture), to_lab)
     picture.save(tmp_path / "a.tif", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
-    found = restoration.read_photograph(tmp_path / "a.tif").pixels
+    found = files.read_photograph(tmp_path / "a.tif").pixels
     assert np.abs(found.astype(int) - colour_picture).mean() < 3
     plain = np.asarray(picture.convert("RGB")) if picture.mode != "LAB" else np.asarray(picture)
     assert np.abs(plain.astype(int) - colour_picture).mean() > 20
@@ -354,16 +352,16 @@ def test_lab_is_brought_to_srgb_by_its_profile(tmp_path, colour_picture):
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux says so in this way")
 def test_free_memory_falls_with_what_is_taken(monkeypatch, tmp_path):
     report = tmp_path / "meminfo"
-    monkeypatch.setattr(restoration, "container_memory", lambda cgroup: [])
-    monkeypatch.setattr(restoration, "Path", lambda name: report if name == "/proc/meminfo" else Path(name))
+    monkeypatch.setattr("memnet.restoration.tiling.container_memory", lambda cgroup: [])
+    monkeypatch.setattr(tiling, "Path", lambda name: report if name == "/proc/meminfo" else Path(name))
     for kilobytes in (123, 4567):
         report.write_text(f"MemTotal: 999999 kB\nMemAvailable: {kilobytes} kB\n")
-        assert restoration.free_memory(torch.device("cpu")) == 1024 * kilobytes
+        assert tiling.free_memory(torch.device("cpu")) == 1024 * kilobytes
 
 
 def test_links_that_lead_in_a_circle_keep_no_other_picture_from_it(tmp_path, colour_picture):
     images.write_picture(tmp_path / "a.png", colour_picture)
     (tmp_path / "loop.png").symlink_to("loop.png")
-    files, wrong = restoration.expand([tmp_path / "loop.png", tmp_path / "a.png"])
-    assert tmp_path / "a.png" in files
-    assert len(files) + len(wrong) == 2
+    sources, wrong = files.expand([tmp_path / "loop.png", tmp_path / "a.png"])
+    assert tmp_path / "a.png" in sources
+    assert len(sources) + len(wrong) == 2

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from memnet import datasets, degradations, metrics, slips
-from memnet.datasets import Picture
-from memnet.model import Config, build
+from memnet.network.model import Config, build
+from memnet.protocol import datasets, degradations, images, metrics, tasks
+from memnet.protocol.datasets import Picture
+from memnet.study import pitfalls
 
 SET5 = {  # measured with another implementation: PSNR at x2, x3, x4
     "border not shaved": (33.668, 30.396, 28.429),
@@ -20,27 +21,27 @@ SET5 = {  # measured with another implementation: PSNR at x2, x3, x4
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_prices_on_set5_are_those_of_another_implementation(scale, benchmark_set):
     benchmark_set("Set5")
-    table = slips.prices(datasets.originals("Set5"), task="super-resolution", level=scale).set_index("slip")
+    table = pitfalls.prices(datasets.originals("Set5"), task="super-resolution", level=scale).set_index("slip")
     for slip, expected in SET5.items():
         assert table.psnr[slip] == pytest.approx(expected[scale - 2], abs=0.001)
 
 
 def test_colour_jpeg_makes_live1_look_better(benchmark_set):
     benchmark_set("LIVE1")
-    table = slips.prices(datasets.originals("LIVE1")[:4], task="jpeg", level=10).set_index("slip")
+    table = pitfalls.prices(datasets.originals("LIVE1")[:4], task="jpeg", level=10).set_index("slip")
     assert 0.4 < table.psnr_price["colour compressed, 4:2:0, then luma"] < 0.8
 
 
 @pytest.mark.parametrize(("task", "level"), [("super-resolution", 3), ("denoising", 50), ("jpeg", 20)])
 def test_the_published_way_is_the_protocol_of_evaluation(task, level):
     pictures = [Picture(p.name, p.plane[:187, :182]) for p in datasets.originals("embedded")[:3]]
-    planes = [slips.images.gray(p.plane) if task == "denoising" else slips.images.luma(p.plane) for p in pictures]
+    planes = [images.gray(p.plane) if task == "denoising" else images.luma(p.plane) for p in pictures]
     expected = []
     for picture, plane in zip(pictures, planes, strict=True):
-        pair = degradations.degrade(plane, task=task, level=level, key=picture.name)
-        expected.append(degradations.score(*pair, task=task, level=level))
-    table = slips.prices(pictures, task=task, level=level)
-    assert table.slip[0] == slips.AS_PUBLISHED
+        pair = tasks.degrade(plane, task=task, level=level, key=picture.name)
+        expected.append(tasks.score(*pair, task=task, level=level))
+    table = pitfalls.prices(pictures, task=task, level=level)
+    assert table.slip[0] == pitfalls.AS_PUBLISHED
     assert tuple(table.loc[0, ["psnr", "ssim"]]) == pytest.approx(np.mean(expected, axis=0), abs=1e-9)
     assert (table.loc[0, ["psnr_price", "ssim_price"]] == 0).all()
     assert (table.psnr_price[1:].abs() + table.ssim_price[1:].abs() > 1e-5).all()
@@ -49,28 +50,26 @@ def test_the_published_way_is_the_protocol_of_evaluation(task, level):
 def test_colour_costs_nothing_on_gray_pictures():
     plane = datasets.originals("embedded")[1].plane
     assert plane.ndim == 2
-    jpeg = slips.prices([Picture("gray", plane)], task="jpeg", level=10)
+    jpeg = pitfalls.prices([Picture("gray", plane)], task="jpeg", level=10)
     assert (jpeg.psnr_price == 0).all()
 
 
 def test_psnr_of_three_channels_is_that_of_the_whole_array():
     picture = datasets.originals("embedded")[0].plane
-    psnr, _ = slips.bicubic(picture, 3, plane=slips.channels)
+    psnr, _ = pitfalls.bicubic(picture, 3, plane=pitfalls.channels)
     shaved = []
     for c in range(3):
-        reference, image = degradations.degrade(picture[..., c], task="super-resolution", level=3)
-        shaved.append(
-            [slips.images.shave(slips.images.to_float(slips.images.to_uint8(p)), 3) for p in (reference, image)]
-        )
+        reference, image = tasks.degrade(picture[..., c], task="super-resolution", level=3)
+        shaved.append([images.shave(images.to_float(images.to_uint8(p)), 3) for p in (reference, image)])
     error = np.mean([(a - b) ** 2 for a, b in shaved])
     assert psnr == pytest.approx(-10 * np.log10(error))
 
 
 def test_torchs_default_is_another_kernel():
     ramp = np.linspace(0, 1, 40)[None].repeat(40, axis=0)
-    assert metrics.psnr(degradations.imresize(ramp, 0.5), slips.torch_resize(ramp, 0.5)) < 80
+    assert metrics.psnr(degradations.imresize(ramp, 0.5), pitfalls.torch_resize(ramp, 0.5)) < 80
     np.testing.assert_allclose(
-        slips.pillow_resize(ramp, 0.5)[5:-5, 5:-5], degradations.imresize(ramp, 0.5)[5:-5, 5:-5], atol=1e-6
+        pitfalls.pillow_resize(ramp, 0.5)[5:-5, 5:-5], degradations.imresize(ramp, 0.5)[5:-5, 5:-5], atol=1e-6
     )
 
 
@@ -78,7 +77,7 @@ def test_size_is_compared_on_what_a_network_gives():
     model = build(Config(1, 1, channels=2)).eval()
     torch.nn.init.zeros_(model.reconnet.conv.weight)
     pictures = datasets.originals("embedded")[:2]
-    (row,) = slips.size_price(model, pictures, sigma=25).to_dict("records")
+    (row,) = pitfalls.size_price(model, pictures, sigma=25).to_dict("records")
     assert row["psnr"] == pytest.approx(20 * np.log10(255 / 25), abs=0.1)  # this network changes nothing
     assert row["psnr_price"] == pytest.approx(0, abs=0.2)
     assert abs(row["ssim_price"]) > 1e-3

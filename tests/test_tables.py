@@ -5,8 +5,9 @@ import io
 import pandas as pd
 import pytest
 
-from memnet import evaluation, experiments, paper, tables
-from memnet.model import PRESETS, Config
+from memnet.network.model import PRESETS, Config
+from memnet.publishing import printed, tables
+from memnet.study import evaluation
 
 
 def rows(run="sr-M6R6", task="super-resolution", dataset="Set5", level=3, pictures=5, psnr=33.95, ssim=0.9240):
@@ -24,7 +25,7 @@ def summary(*parts):
 
 @pytest.fixture(autouse=True)
 def _trained(monkeypatch):
-    monkeypatch.setattr(experiments, "trained", lambda run: run != "sr-M6R6-NS")
+    monkeypatch.setattr("memnet.study.registry.trained", lambda run: run != "sr-M6R6-NS")
 
 
 def cell(table, **where):
@@ -59,7 +60,7 @@ def test_what_is_missing_is_said_in_words():
 
 
 def test_a_part_of_a_set_has_no_difference_and_no_rank():
-    part = summary(rows("sr-M6R6-deepened", dataset="BSD100", pictures=12, psnr=40.0))
+    part = summary(rows("sr-M6R6", dataset="BSD100", pictures=12, psnr=40.0))
     found = cell(tables.comparison(4, part), dataset="BSD100", level=3, method="MemNet")
     assert (found.note, found.pictures) == ("12 of 100 pictures", 12)
     assert pd.isna(found.psnr_difference)
@@ -104,9 +105,9 @@ def test_best_is_bold_second_underlined_and_unconfirmed_marked():
     line = next(line for line in text.splitlines() if "| x3 |" in line)
     assert "**34.50** / <u>0.9240</u>" in line
     assert "<u>34.09</u> / **0.9248**" in line
-    assert f"33.96{paper.MARK} / 0.9235{paper.MARK}" in line
+    assert f"33.96{printed.MARK} / 0.9235{printed.MARK}" in line
     assert "+0.41 / -0.0008" in line
-    assert paper.MARK_MEANS in text
+    assert printed.MARK_MEANS in text
 
 
 def test_one_line_stands_upright():
@@ -136,15 +137,15 @@ def test_csv_has_the_numbers_of_the_table():
 def test_networks_join_what_is_printed_and_what_is_ours():
     found = tables.networks(summary(rows(run="sr-M6R6-brief"), rows(run="mine", psnr=35)))
     assert found.origin.tolist() == ["paper"] * 6 + ["ours"] * 7
-    printed = cell(found, network="MemNet (no multi-supervision; 91 images)", origin="paper")
+    published = cell(found, network="MemNet (no multi-supervision; 91 images)", origin="paper")
     facts = ["depth", "filters", "parameters_k", "training_images", "multi_supervised"]
-    assert printed[facts].tolist() == [80, 64, 677, 91, False]
+    assert published[facts].tolist() == [80, 64, 677, 91, False]
     own = cell(found, network="MemNet (multi-supervised; 291 images)", origin="ours")
     assert own[facts].tolist() == [80, 64, 676.992, 291, True]
     plain = cell(found, network="plain stack")
     assert plain[facts].tolist() == [20, 64, 664.704, 291, False]
     text = tables.to_markdown(found, best=("psnr",))
-    assert f"33.92{paper.MARK}" in text
+    assert f"33.92{printed.MARK}" in text
     assert "**35.00**" in text
 
 
@@ -173,8 +174,8 @@ def test_the_committed_table_is_made_of_stored_rows_alone(monkeypatch):
     def stored(run, name, level):
         return rows(run, dataset=name, pictures=sizes[name]) if level == 3 and name in sizes else None
 
-    monkeypatch.setattr(experiments, "stored_rows", stored)
-    monkeypatch.setattr(experiments, "rows", None)  # nothing may be measured
+    monkeypatch.setattr("memnet.study.store.stored_rows", stored)
+    monkeypatch.setattr("memnet.study.store.rows", None)  # nothing may be measured
     found = tables.committed(4)
     for method in ("MemNet", "MemNet, deep from the start"):
         assert cell(found, method=method, dataset="Set14", level=3).pictures == 14

@@ -9,10 +9,13 @@ import pytest
 import torch
 from test_patches import pictures
 
-from memnet import checkpoints, training
-from memnet.model import Config, build
-from memnet.patches import HeldBack, Patches
-from memnet.training import Plan, Trainer
+from memnet.network import checkpoints
+from memnet.network.model import Config, build
+from memnet.training import budget, cuda_graph, loop, selection
+from memnet.training.config import PAPER_EPOCH, RECIPES, Plan
+from memnet.training.sampler import Patches
+from memnet.training.trainer import BAD_STEPS, Trainer, initialise, optimiser_for, statistics, supervised_loss
+from memnet.training.validation import HeldBack
 
 TINY = Config(2, 2, channels=4)
 
@@ -36,8 +39,8 @@ def test_patches_are_drawn_by_their_error_once_the_norms_have_settled(monkeypatc
             trainer.step()
             kinds.append(bool(calls))
         assert kinds == expected
-    assert training.RECIPES["short"].by_error
-    assert not training.RECIPES["paper"].by_error  # as printed
+    assert RECIPES["short"].by_error
+    assert not RECIPES["paper"].by_error  # as printed
 
 
 @pytest.mark.parametrize("by_error", [True, False])
@@ -49,8 +52,8 @@ def test_patches_are_fewer_and_larger_once_the_norms_have_settled(by_error, monk
     for _ in range(12):
         trainer.step()
     assert shapes == [(4, 1, 12, 12)] * 6 + [(1, 1, 24, 24)] * 6
-    assert training.RECIPES["soap"].enlarge == 2
-    assert training.RECIPES["paper"].enlarge == 1  # as printed
+    assert RECIPES["soap"].enlarge == 2
+    assert RECIPES["paper"].enlarge == 1  # as printed
 
 
 def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
@@ -62,24 +65,24 @@ def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
 def test_recipe_short_begins_with_nothing_hidden_and_the_input_as_output():
     x = torch.rand(2, 1, 16, 16)
     for recipe, hidden, same in (("short", False, True), ("paper", True, False)):
-        model = training.initialise(build(TINY), recipe)
+        model = initialise(build(TINY), recipe)
         norm, relu, _ = model.fenet
         assert bool((relu(norm(x)) == 0).any()) is hidden
         assert torch.equal(model(x), x) is same
     with pytest.raises(ValueError, match="unknown recipe 'long'"):
-        training.initialise(build(TINY), "long")
+        initialise(build(TINY), "long")
 
 
 @pytest.mark.parametrize(("float32", "bfloat16", "best"), [(2, 1, "bfloat16"), (1.1, 1, "float32"), (1, 2, "float32")])
 def test_precision_is_what_this_processor_is_clearly_faster_in(float32, bfloat16, best, monkeypatch):
     seconds = {torch.float32: float32, torch.bfloat16: bfloat16}
-    monkeypatch.setattr(training, "convolution_seconds", seconds.get)
-    assert training.native_precision.__wrapped__("cpu") == best
+    monkeypatch.setattr("memnet.training.budget.convolution_seconds", seconds.get)
+    assert budget.native_precision.__wrapped__("cpu") == best
 
 
 def test_timing_a_convolution_draws_no_random_number():
     before = torch.get_rng_state()
-    assert training.convolution_seconds(torch.bfloat16, repeats=1) > 0
+    assert budget.convolution_seconds(torch.bfloat16, repeats=1) > 0
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -96,13 +99,13 @@ def test_the_last_steps_settle_and_the_peak_can_be_given():
     plan = Plan("short", 600, batch=1, patch=1, settle=0.25, peak=1e-4)
     assert (plan.settles_at, plan.rate(plan.warmup)) == (450, pytest.approx(1e-4))
     assert [Plan("short", 600, 1, 1, settle=share).settles_at for share in (0.0, 1.0)] == [600, 0]
-    assert training.RECIPES["paper"].settle == 0  # as printed
+    assert RECIPES["paper"].settle == 0  # as printed
 
 
 def test_papers_schedule_divides_by_ten_every_twenty_epochs():
     plan = Plan("paper", 10**7, batch=64, patch=31)
-    assert plan.rate(20 * training.PAPER_EPOCH - 1) == 0.1
-    assert plan.rate(20 * training.PAPER_EPOCH) == pytest.approx(0.01)
+    assert plan.rate(20 * PAPER_EPOCH - 1) == 0.1
+    assert plan.rate(20 * PAPER_EPOCH) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(
@@ -147,14 +150,14 @@ def test_loss_weighs_final_and_intermediate_predictions_alike():
     model, x, clean = build(TINY).eval(), torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
     y, y_m = model.predictions(x)
     expected = sum(torch.nn.functional.mse_loss(output, clean) for output in [y, *y_m]) / 3
-    torch.testing.assert_close(training.supervised_loss(model, x, clean), expected)
-    first = training.supervised_loss(model, x[:1], clean[:1])
-    torch.testing.assert_close(training.supervised_loss(model, x, clean, torch.tensor([2.0, 0.0])), first)
+    torch.testing.assert_close(supervised_loss(model, x, clean), expected)
+    first = supervised_loss(model, x[:1], clean[:1])
+    torch.testing.assert_close(supervised_loss(model, x, clean, torch.tensor([2.0, 0.0])), first)
 
 
 def run(trainer, held, folder, **options):
     options = {"progress": False, "looks": 3} | options
-    return training.train(trainer, held, state=folder / "state", log=folder / "log.csv", **options)
+    return loop.train(trainer, held, state=folder / "state", log=folder / "log.csv", **options)
 
 
 def test_killed_and_resumed_training_equals_the_uninterrupted_bit_for_bit(tmp_path):
@@ -180,7 +183,7 @@ def test_a_step_that_is_broken_off_leaves_the_last_whole_state(tmp_path, monkeyp
     held = HeldBack(pictures(1), task="super-resolution")
     whole, first, second = (trainer_for() for _ in range(3))
     assert run(whole, held, tmp_path / "whole")
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("memnet.training.loop.CHECKPOINT_SECONDS", 0)
     advance = first.advance
 
     def broken_off(*batch):
@@ -238,7 +241,7 @@ def test_training_gains_on_pictures_it_has_not_seen(settle, tmp_path):
     held = HeldBack(pictures(2, seed=9), task="denoising")
     assert abs(held.gain(model)) < 1e-3
     run(trainer, held, tmp_path)
-    name, best, gains = training.best_weights(trainer, held)
+    name, best, gains = selection.best_weights(trainer, held)
     assert gains[name] == max(gains.values()) > 3.0
     assert ("last, statistics renewed" in gains) == (settle == 0)
     assert held.gain(best) == pytest.approx(gains[name])
@@ -249,7 +252,7 @@ def test_output_weights_are_solved_for_the_least_error_of_the_output():
     model = build(Config(3, 1, channels=4)).eval()
     torch.nn.init.normal_(model.reconnet.conv.weight, std=0.1)
     one = HeldBack(pictures(1), task="denoising", levels=(30,))  # of one crop alone the weight does not matter
-    solved = training.solve_output_weights(model, one)
+    solved = selection.solve_output_weights(model, one)
     assert float(solved.output_weights.detach().sum()) == pytest.approx(1, abs=1e-5)
     assert all(
         torch.equal(a, b)
@@ -273,14 +276,14 @@ def test_solved_output_weights_are_kept_where_they_gain_on_held_back_pictures():
     trainer, held = trainer_for(), HeldBack(pictures(2, seed=9), task="super-resolution")
     torch.nn.init.normal_(trainer.model.reconnet.conv.weight, std=0.05)
     trainer.settled = True
-    before, _, gains = training.best_weights(trainer, held)
-    name, best, with_crops = training.best_weights(trainer, held, HeldBack(pictures(3), task="super-resolution"))
-    assert name == f"{before}, {training.SOLVED}"
+    before, _, gains = selection.best_weights(trainer, held)
+    name, best, with_crops = selection.best_weights(trainer, held, HeldBack(pictures(3), task="super-resolution"))
+    assert name == f"{before}, {selection.SOLVED}"
     assert held.gain(best) == pytest.approx(with_crops[name])
     assert with_crops[name] > gains[before] + 0.01
     rubbish = HeldBack(pictures(1), task="super-resolution")
     rubbish.pairs = [(1 - reference, x) for reference, x in rubbish.pairs]
-    assert training.best_weights(trainer, held, rubbish)[0] == before
+    assert selection.best_weights(trainer, held, rubbish)[0] == before
 
 
 def test_the_choice_of_weights_leaves_the_statistics_that_they_settled_with():
@@ -291,16 +294,16 @@ def test_the_choice_of_weights_leaves_the_statistics_that_they_settled_with():
     with torch.no_grad():
         for parameter in trainer.average.parameters():
             parameter.add_(1)  # so that the last weights are the better ones
-    name, best, _ = training.best_weights(trainer, held, crops)
+    name, best, _ = selection.best_weights(trainer, held, crops)
     assert name.startswith("last")
-    for found, settled in zip(training.statistics(best), training.statistics(trainer.model), strict=True):
+    for found, settled in zip(statistics(best), statistics(trainer.model), strict=True):
         assert torch.equal(found, settled)
 
 
 def test_a_network_that_is_the_identity_has_nothing_to_solve():
     model = build(Config(2, 1, channels=2)).eval()
     torch.nn.init.zeros_(model.reconnet.conv.weight)
-    solved = training.solve_output_weights(model, HeldBack(pictures(1), task="jpeg"))
+    solved = selection.solve_output_weights(model, HeldBack(pictures(1), task="jpeg"))
     assert torch.allclose(solved.output_weights, torch.full((2,), 0.5))
 
 
@@ -309,12 +312,12 @@ def test_a_cycle_that_gains_nothing_leaves_the_weights_as_they_were():
     before = deepcopy(trainer.model).eval()
     torch.nn.init.zeros_(before.reconnet.conv.weight)  # its output is the input; the others' is noise
     trainer.before = before
-    name, best, gains = training.best_weights(trainer, held)
-    assert (name, best) == (training.AS_BEFORE, before)
+    name, best, gains = selection.best_weights(trainer, held)
+    assert (name, best) == (selection.AS_BEFORE, before)
     assert gains[name] == pytest.approx(0, abs=1e-3)
     resumed = trainer_for()
     resumed.load_state(*trainer.state())
-    assert training.best_weights(resumed, held)[0] == training.AS_BEFORE
+    assert selection.best_weights(resumed, held)[0] == selection.AS_BEFORE
 
 
 def test_a_resumed_trainer_has_settled_if_it_had():
@@ -330,18 +333,18 @@ def test_non_finite_steps_change_nothing_and_then_stop_the_run():
     trainer = trainer_for()
     before = deepcopy(trainer.model.state_dict())
     trainer.patches.pixels = trainer.patches.pixels.float() * math.nan
-    for _ in range(training.BAD_STEPS - 1):
+    for _ in range(BAD_STEPS - 1):
         trainer.step()
     after = trainer.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert trainer.skipped == training.BAD_STEPS - 1
+    assert trainer.skipped == BAD_STEPS - 1
     with pytest.raises(ValueError, match="no finite gradient"):
         trainer.step()
 
 
 def test_renewed_statistics_are_those_of_the_training_batches():
     trainer = trainer_for()
-    renewed = training.renew_statistics(trainer.model, trainer.patches, batches=3, batch=16, seed=5)
+    renewed = selection.renew_statistics(trainer.model, trainer.patches, batches=3, batch=16, seed=5)
     generator = torch.Generator().manual_seed(5)
     x = torch.cat([trainer.patches.draw(16, generator)[0] for _ in range(3)])
     torch.testing.assert_close(renewed.fenet[0].running_mean, x.mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-6)
@@ -353,7 +356,7 @@ def test_settled_norms_keep_their_statistics_and_the_network_still_learns():
     seen = []
     for _ in range(12):
         trainer.step()
-        seen.append(([s.clone() for s in training.statistics(trainer.model)], trainer.model.fenet[2].weight.clone()))
+        seen.append(([s.clone() for s in statistics(trainer.model)], trainer.model.fenet[2].weight.clone()))
     still = [all(map(torch.equal, one[0], other[0])) for one, other in itertools.pairwise(seen)]
     assert still == [False] * 5 + [True] * 6
     assert not any(torch.equal(one[1], other[1]) for one, other in itertools.pairwise(seen[:-1]))
@@ -364,8 +367,8 @@ def test_a_settled_step_is_that_of_the_network_in_evaluation():
     x, clean, _ = trainer.patches.draw(4, torch.Generator().manual_seed(0))
     trainer.step()
     with torch.no_grad():
-        expected = training.supervised_loss(deepcopy(trainer.model).eval(), x, clean)
-        torch.testing.assert_close(training.supervised_loss(trainer.model, x, clean), expected)
+        expected = supervised_loss(deepcopy(trainer.model).eval(), x, clean)
+        torch.testing.assert_close(supervised_loss(trainer.model, x, clean), expected)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
@@ -373,12 +376,12 @@ def test_compiled_pieces_give_the_same_gradients_with_one_graph_for_all_blocks()
     torch.manual_seed(0)
     plain = build(Config(3, 2, channels=4)).train()
     compiled = deepcopy(plain)
-    training.compile_pieces(compiled, backend="aot_eager")
+    cuda_graph.compile_pieces(compiled, backend="aot_eager")
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     x, clean = torch.rand(2, 1, 9, 9), torch.rand(2, 1, 9, 9)
     for model in (plain, compiled):
-        training.supervised_loss(model, x, clean).backward()
+        supervised_loss(model, x, clean).backward()
     for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -392,7 +395,7 @@ def test_a_step_reads_no_number_so_that_a_gpu_can_record_it(recipe, monkeypatch)
     trainer = trainer_for(recipe=recipe)
     for name in ("model", "average", "skips", "clip", "newest"):
         setattr(trainer, name, getattr(trainer, name).to("meta"))  # where reading a value raises
-    trainer.optimiser = training.optimiser_for(trainer.model, trainer.recipe)
+    trainer.optimiser = optimiser_for(trainer.model, trainer.recipe)
     monkeypatch.setattr(trainer.optimiser, "step", lambda: None)  # its fused kernels know no such tensors
     x, clean = (torch.rand(4, 1, 12, 12, device="meta") for _ in range(2))
     loss, norm = trainer.update(x, clean, torch.ones(4, device="meta"))

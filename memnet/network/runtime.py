@@ -1,0 +1,34 @@
+"""Where a network runs: its device, its precision, cuDNN's switches."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+}  # not float16: memories of trained networks exceed it
+
+
+@contextmanager
+def cudnn(**settings: bool) -> Iterator[None]:
+    """Settings of `torch.backends.cudnn` for a while: what GPUs do in convolutions.
+
+    Without `allow_tf32=False` they round what they multiply in float32 to 11 bits; `benchmark=True` tries all kernels
+    on the first input of a shape.
+    """
+    before = {name: getattr(torch.backends.cudnn, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            setattr(torch.backends.cudnn, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(torch.backends.cudnn, name, value)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the weights of a network are; the CPU for one that has none."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

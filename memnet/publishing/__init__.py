@@ -1,0 +1,1 @@
+"""Tables, figures, notebooks and the report."""

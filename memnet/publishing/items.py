@@ -1,0 +1,76 @@
+"""The items of the study: which notebook makes which files."""
+
+from dataclasses import dataclass
+
+IMAGES = ("embedded", "benchmark")
+GIVEN = {"images": "--images", "output": "--output", "fresh": "--fresh"}  # parameters that have their own option
+
+
+@dataclass(frozen=True)
+class Item:
+    """What one notebook re-makes, and the names of the files (without ending) that it writes."""
+
+    name: str
+    notebook: str
+    shows: str
+    writes: tuple[str, ...]
+    tolerance: float = 1.0  # times TOLERANCES: training live differs between processors
+
+
+ITEMS = {
+    item.name: item
+    for item in (
+        Item("start", "01_start.ipynb", "three pictures restored", ("start", "start_scores")),
+        Item("network", "02_network.ipynb", "figs. 1-3: structures, counts", ("fig1", "fig2", "fig3", "layers")),
+        Item(
+            "training",
+            "03_training.ipynb",
+            "a small network trained live",
+            ("training", "training_log"),
+            tolerance=100.0,
+        ),
+        Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1", "order")),
+        Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),
+        Item("fig5", "06_fig5_gates.ipynb", "fig. 5: gate weight norms", ("fig5", "observations")),
+        Item(
+            "table2",
+            "07_table2_structures.ipynb",
+            "table 2, fig. 6: other structures",
+            ("table2", "networks", "table2_budgets", "fig6"),
+        ),
+        Item(
+            "table3",
+            "08_table3_denoising.ipynb",
+            "table 3, fig. 7: denoising",
+            ("table3", "fig7a", "fig7b", "table3_spread"),
+        ),
+        Item(
+            "table4",
+            "09_table4_super_resolution.ipynb",
+            "table 4, fig. 8: super-resolution",
+            ("table4", "fig8a", "fig8b", "table4_spread"),
+        ),
+        Item(
+            "table5",
+            "10_table5_jpeg.ipynb",
+            "table 5, fig. 9: JPEG deblocking",
+            ("table5", "fig9a", "fig9b", "table5_spread"),
+        ),
+        Item("table6", "11_table6_depth.ipynb", "table 6: depth", ("table6", "table6_budgets")),
+        Item("slips", "12_slips.ipynb", "what a slip in the protocol costs", ("slips", "slip_prices")),
+        Item(
+            "beyond",
+            "13_beyond.ipynb",
+            "any level; tiles, turns",
+            ("levels_sigma", "levels_scale", "levels_quality", "levels", "ways"),
+        ),
+        Item("exercises", "14_exercises.ipynb", "nine exercises, checked", ("exercises",)),
+    )
+}
+
+
+def find_item(name: str) -> Item:
+    """The item of that name; ValueError with all the names when there is none."""
+    if name not in ITEMS:
+        raise ValueError(f"unknown item {name!r}: choose some of {', '.join(ITEMS)}")
+    return ITEMS[name]

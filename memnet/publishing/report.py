@@ -1,0 +1,270 @@
+"""What is said about the results in words, written from the files: README, REPORT and the list of weights.
+
+Nothing in these tables is typed: numbers come from figures/*/ITEM.json and *.csv, and from inside the weights.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from memnet import paths
+from memnet.network import checkpoints
+from memnet.protocol import tasks
+from memnet.publishing import tables
+from memnet.publishing.items import IMAGES, ITEMS, Item
+from memnet.study import registry, train_run
+from memnet.training.config import RECIPES
+
+README = paths.ROOT / "README.md"
+REPORT = paths.FIGURES / "REPORT.md"
+NEAR = 0.15  # dB below the paper's number that count as reproduced
+WEIGHTS_HEAD = """# Weights
+
+Written by `memnet report` from the histories inside the files (safetensors, float32): what each run got. A run of
+several cycles was extended: each began from the weights of the one before. The gain is that over the input picture,
+in dB, on crops of training pictures that were held back, mean over the task's levels (of the runs `-any` over three
+of theirs: sigma 5, 40, 75 and quality 5, 40, 80). RUN.csv is the log of the last cycle; `R` is the network's
+recursions in that cycle, `rate` the peak, `settled` the share of its steps in which batch norms kept their
+statistics, `patches` how they were drawn in these steps, `enlarged` how many times larger their edge was then (and as
+many fewer by its square), and `as before` marks a cycle that bettered nothing. A run that begins from another's
+weights counts on from its cycles, which are listed with it where the other has been trained anew since. `memnet train
+RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the same order.
+
+On the H200 the first 160 or 223 steps of a cycle were timed, and the number of the others planned from that; these
+first steps warmed up as in a plan of 20,000, for `denoising-M6R1` more slowly than `memnet train` would.
+
+The last cycle of `sr-M6R6` was to have 27,558 steps and was cut off in the settled ones; its weights are the
+average as it was before these. Its log has losses of single steps.
+
+In `jpeg-M6R1` and after the last cycle but one of `denoising-M6R6` and `jpeg-M6R6` the norms'
+statistics were put right after the training: a pass over one held-back crop had mixed them, by a tenth, with those of
+that crop when the gain had been measured. Undone, each had its gain again to the last digit. `jpeg-M6R6` had
+begun from `jpeg-M6R1` as it was before that.
+"""
+REPORT_HEAD = f"""# Report
+
+Every item beside the paper, written by `memnet report` from the files in `figures/` and nowhere else. A cell is *at or
+above the paper*, *within {NEAR} dB*, *below* (by PSNR, in dB), or says what is missing.
+"""
+
+
+def write() -> list[Path]:
+    """Write README's table of items, figures/REPORT.md and data/weights/README.md anew; their paths."""
+    texts = {README: readme(), REPORT: report(), paths.WEIGHTS / "README.md": weights_readme()}
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def record_of(name: str, folder: Path) -> dict | None:
+    """The provenance of an item in a folder of figures; None when it was not made there."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+# -------------------------------------------------------------------------------------------------------------- README
+def readme() -> str:
+    """README.md with its table of items, and how far the weights are, renewed."""
+    text = README.read_text(encoding="utf-8")
+    for name, content in (("items", items_table()), ("standing", standing())):
+        begin, end = f"<!-- {name}: written by `memnet report` -->", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        assert found, f"README.md has no place for {name}"
+        text = f"{before}{begin}\n{content}{end}{rest.partition(end)[2]}"
+    return text
+
+
+def standing() -> str:
+    """In words, how far the weights are: what they were trained on, and how their numbers stand to the paper's."""
+    table = registry.overview()
+    done = table[table.steps != "not trained"]
+    steps = sorted(int(number) for number in done.steps)
+    hardware = dict.fromkeys(name.split(" (")[0] for names in done.hardware for name in names.split("; "))
+    span = " to ".join(dict.fromkeys(f"{number:,}" for number in (steps[0], steps[-1])))
+    lines = [
+        f"{len(done)} of {len(table)} networks are trained so far, for {span} steps "
+        f"({done.hours.sum():.1f} hours in all) on {', '.join(hardware)}.",
+        *(
+            f"Not trained yet: {', '.join(table[table.steps == 'not trained'].run)}."
+            for _ in range(len(done) < len(table))
+        ),
+    ]
+    return "\n".join([*lines, *standing_of_cells()]) + "\n"
+
+
+def standing_of_cells() -> list[str]:
+    """In words, the spans of our differences to the paper, and which sets are measured in part or not at all."""
+    cells = [pd.read_csv(path) for path in sorted((paths.FIGURES / "benchmark").glob("table[1-6].csv"))]
+    if not cells:
+        return []
+    cells = pd.concat(cells, ignore_index=True)
+    ours = cells[cells.run.isin(list(registry.EXPERIMENTS))]
+    brief = [number for number, runs in tables.RUNS.items() if "sr-M6R6-brief" in runs]
+    groups = {"tables 3 to 5": [3, 4, 5], "table 1": [1], "the short trainings of tables 2 and 6": brief}
+    parts = ours[ours.note.astype(str).str.contains("pictures")]
+    found = []
+    for words, numbers in groups.items():
+        whole = ours[ours.table.isin(numbers)].psnr_difference.dropna()
+        if len(whole):
+            span = f"{whole.min():+.2f} to {whole.max():+.2f} dB from the paper's"
+            near = f"{(whole >= -NEAR).sum()} of {len(whole)} cells"
+            found.append(f"In {words} our PSNR is {span}; {near} are above it or within {NEAR} dB.")
+    if partly := dict.fromkeys(f"{setting_of(cell)} ({cell.note})" for cell in parts.itertuples()):
+        found.append(f"Measured in part: {', '.join(partly)}.")
+    if missing := dict.fromkeys(setting_of(cell) for cell in ours[ours.note == "not measured"].itertuples()):
+        found.append(f"Not measured with the present weights: {', '.join(missing)}.")
+    return found
+
+
+def setting_of(cell: tuple) -> str:
+    """The data set and the level of a cell, in words."""
+    return f"{cell.dataset} {tasks.task(tables.TASKS[cell.table]).prefix}{cell.level}"
+
+
+def items_table() -> str:
+    """The README's table of items in Markdown."""
+    lines = ["| item | notebook | command | s | number | paper | ours | file |", "| --- " * 8 + "|"]
+    lines += ["| " + " | ".join(items_line(item)) + " |" for item in ITEMS.values()]
+    records = [record_of(name, paths.FIGURES / "embedded") for name in ITEMS]
+    total = sum(record["seconds"] for record in records if record)
+    note = f"Seconds: embedded set, 2 CPU cores; {total:.0f} in all. Numbers: PSNR in dB unless said otherwise; all: "
+    return "\n".join(lines) + f"\n\n{note}[figures/REPORT.md](figures/REPORT.md).\n"
+
+
+def items_line(item: Item) -> list[str]:
+    """The cells of one item in the README's table."""
+    records = {images: record_of(item.name, paths.FIGURES / images) for images in IMAGES}
+    seconds = (records["embedded"] or {}).get("seconds", float("nan"))
+    record = records["benchmark"] or records["embedded"] or {}
+    what, *numbers = record.get("headline") or ("", None, None)
+    folder = "benchmark" if records["benchmark"] else "embedded"
+    pictures = [name for name in item.writes if (paths.FIGURES / folder / f"{name}.png").exists()]
+    file = f"{pictures[0]}.png" if pictures else f"{item.writes[0]}.md"
+    return [
+        item.name,
+        f"[{item.shows}](notebooks/{item.notebook})",
+        f"`memnet reproduce {item.name}`",
+        f"{seconds:.0f}",
+        what,
+        *("–" if value is None else f"{value:.2f}" for value in numbers),
+        f"[{file}](figures/{folder}/{file})",
+    ]
+
+
+# -------------------------------------------------------------------------------------------------------------- REPORT
+def report() -> str:
+    """figures/REPORT.md: each table cell by cell, the claims with their verdicts, what made every item."""
+    parts = [REPORT_HEAD, tables.to_markdown(overview())]
+    for item in ITEMS.values():
+        folder = paths.FIGURES / "benchmark"
+        record = record_of(item.name, folder) or record_of(item.name, folder := paths.FIGURES / "embedded")
+        if record is None:
+            parts.append(f"## {item.name}: {item.shows}\n\nNot made.\n")
+        else:
+            parts.append(section(item, record, folder))
+    return "\n".join(parts)
+
+
+def section(item: Item, record: dict, folder: Path) -> str:
+    """One item of the report: its numbers, then what made them."""
+    parts = [f"## {item.name}: {item.shows}\n"]
+    for file in (name for name in record["files"] if name.endswith(".csv")):
+        table = pd.read_csv(folder / file)
+        if "paper_psnr" in table:
+            parts.append(tables.to_markdown(cells_of(table)))
+        elif len(table) <= 40:
+            parts.append(f"{file.removesuffix('.csv')}:\n\n{tables.to_markdown(table)}")
+    return "\n".join([*parts, made_by(record)])
+
+
+def made_by(record: dict) -> str:
+    """The provenance of an item in words."""
+    weights = ", ".join(f"{run} `{digest}`" for run, digest in record["weights"].items()) or "none"
+    sets = ", ".join(f"{name} `{digest}`" for name, digest in record["pictures"].items()) or "none"
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    files = ", ".join(f"[{name}]({record['images']}/{name})" for name in record["files"])
+    rows = ", ".join(dict.fromkeys(f"{row['date']} on {row['device']}" for row in record.get("rows", [])))
+    measured = f"Rows measured {rows}. " if rows else ""
+    what, *numbers = record.get("headline") or ("", None, None)
+    words = [
+        f"{who} {number:.2f}" for who, number in zip(("paper", "ours"), numbers, strict=True) if number is not None
+    ]
+    headline = f"{what}: {', '.join(words)}.\n\n" if what else ""
+    return headline + (
+        f"Made from notebooks/{record['notebook']} on the {record['images']} pictures in {record['seconds']:.0f} s. "
+        f"Weights: {weights}. Pictures: {sets}. Protocol {record['protocol']}; {versions}; "
+        f"commit {record['commit']}. {measured}\n\n"
+        f"Files: {files}.\n"
+    )
+
+
+def cells_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A comparison's cells that are ours, one a row, each with its verdict; first those of the degraded pictures."""
+    ours = table[table.run.notna() & ((table.run != "input") | table.psnr.notna())]
+    ours = ours.sort_values("run", key=lambda run: run != "input", kind="stable")
+    columns = ["dataset", "level", "method", "paper_psnr", "psnr", "psnr_difference", "paper_ssim", "ssim"]
+    shown = ours[columns].rename(columns={"psnr": "our psnr", "ssim": "our ssim", "psnr_difference": "psnr difference"})
+    return shown.assign(verdict=[verdict(row) for row in ours.itertuples()])
+
+
+def verdict(cell: tuple) -> str:
+    """In words, how a number of ours stands to the paper's; where one of them is missing, which."""
+    note = cell.note if isinstance(cell.note, str) else ""
+    if note:
+        return note
+    if pd.isna(cell.paper_psnr):
+        return "not in the paper"
+    if round(cell.psnr_difference, 2) >= 0:
+        return "at or above the paper"
+    return f"within {NEAR} dB" if cell.psnr_difference >= -NEAR else "below"
+
+
+def overview() -> pd.DataFrame:
+    """Each table in one row: how many cells are ours to fill, how many are measured whole, and how they stand."""
+    rows = []
+    for item in ITEMS.values():
+        path = paths.FIGURES / "benchmark" / f"{item.name}.csv"
+        if not item.name.startswith("table") or not path.exists():
+            continue
+        cells = pd.read_csv(path)
+        ours = cells[cells.run.notna() & (cells.run != "input")]
+        cells = cells_of(ours)
+        cells["missing"] = ours.note.notna()
+        words, whole = cells.verdict, ~cells.missing
+        row = {"table": item.name, "our cells": len(cells), "measured on whole sets": int(whole.sum())}
+        row |= {"in the paper too": int((whole & cells["paper_psnr"].notna()).sum())}
+        row |= {name: int((words == name).sum()) for name in ("at or above the paper", f"within {NEAR} dB", "below")}
+        rows.append(row | {"mean psnr difference": cells["psnr difference"].mean()})
+    return pd.DataFrame(rows)
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+def weights_readme() -> str:
+    """data/weights/README.md: what each run got, from the histories inside the weights."""
+    rows = [line for run in registry.EXPERIMENTS if registry.trained(run) for line in cycles_of(run)]
+    untrained = ", ".join(run for run in registry.EXPERIMENTS if not registry.trained(run)) or "none"
+    return f"{WEIGHTS_HEAD}\n{tables.to_markdown(pd.DataFrame(rows))}\nRuns without weights: {untrained}.\n"
+
+
+def cycles_of(run: str) -> list[dict]:
+    """One row for each cycle of training behind a run's weights that does not stand in its parent's rows."""
+    rows = []
+    cycles = checkpoints.load(registry.weights_path(run))[1]["cycles"]
+    parent, listed = registry.experiment(run).parent, []
+    if parent and registry.trained(parent):
+        _, listed = train_run.from_parent(parent, registry.weights_path(parent))
+    listed = listed if cycles[: len(listed)] == listed else []
+    for number, cycle in enumerate(cycles[len(listed) :], start=1 + len(listed)):
+        facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
+        facts |= {"R": cycle.get("recursions") or getattr(registry.experiment(run).config, "recursions", "")}
+        facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
+        facts |= {"rate": cycle.get("peak") or RECIPES[cycle["recipe"]].rate, "settled": cycle.get("settle", 0.0)}
+        settled = bool(cycle.get("settle"))
+        facts |= {"patches": "by error" if settled and cycle.get("by_error") else "evenly"}
+        facts |= {"enlarged": cycle.get("enlarge", 1) if settled else 1}
+        facts |= {"seed": cycle.get("seed", 0), "precision": cycle.get("precision", "float32")}
+        facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
+        facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
+        rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})
+    return rows

@@ -1,0 +1,1 @@
+"""Restore arrays of any size, and files."""

@@ -1,0 +1,156 @@
+"""Predict one channel of any size: whole, or in tiles that fit the memory and leave no seam."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from memnet.network.folded import InferenceNet, inference_form
+from memnet.network.runtime import cudnn, device_of
+
+MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
+UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
+MAPS_AT_WORK = 8  # feature maps of a picture's size that a network holds beside its memories
+ORIENTATIONS = tuple(product((False, True), range(4)))  # mirrored or not, quarter turns
+PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that share 16 with their neighbour
+
+
+@cudnn(allow_tf32=False)
+@torch.inference_mode()
+def predict(
+    model: nn.Module, plane: np.ndarray, *, progress: Callable[[float], None] | None = None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """y and [y_1 .. y_M] (float64) of a whole plane (H, W), floats in [0, 1], in float32 where the model lives.
+
+    `progress` is called with the share that is done: after every recursion, or at the end where a network has none.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    device = device_of(model)
+    model = inference_form(model)
+    shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
+    y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last), **shown)
+    if progress and not shown:
+        progress(1.0)
+    return as_plane(y), [as_plane(prediction) for prediction in y_m]
+
+
+def as_plane(y: torch.Tensor) -> np.ndarray:
+    """(1, 1, H, W) to float64 (H, W)."""
+    return y[0, 0].cpu().double().numpy()
+
+
+def restore_plane(
+    model: nn.Module,
+    plane: np.ndarray,
+    *,
+    tile: int | str | None = None,
+    overlap: int | None = None,
+    ensemble: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """y (H, W) of a plane (H, W) of any size, float32, in [0, 1] but not clipped.
+
+    A picture that is too large for the free memory, or any when `tile` (pixels) is given, is restored in tiles that
+    overlap by the network's reach on every side: what a tile contributes is exactly what the whole picture would give,
+    up to rounding. A smaller `overlap` is faster and leaves seams. `tile="paper"` takes the small tiles of the authors'
+    own inference, whose seams are part of the printed numbers. An `ensemble` is the mean over the plane's eight
+    orientations, in eight times the time (Timofte et al., CVPR 2016). `progress` is called with the share that is done.
+
+    A network of somebody's own, without `config.reach`, sees whole pictures: ValueError for a `tile` of pixels without
+    an `overlap`.
+    """
+    model = inference_form(model)
+    if ensemble:
+        mean, parts = np.zeros(plane.shape, np.float32), len(ORIENTATIONS)
+        for number, (mirrored, turns) in enumerate(ORIENTATIONS):
+            within = part_of(progress, number, parts) if progress else None
+            oriented = np.rot90(plane[:, ::-1] if mirrored else plane, turns)
+            y = np.rot90(restore_plane(model, oriented, tile=tile, overlap=overlap, progress=within), -turns)
+            mean += (y[:, ::-1] if mirrored else y) / parts
+        return mean
+    if tile == "paper":
+        tile, overlap = PAPER_TILE
+    reach = getattr(getattr(model, "config", None), "reach", None)
+    edge = largest_edge(model) if tile is None and reach is not None else None
+    if tile is None and (edge is None or plane.size <= edge**2):
+        return predict(model, plane, progress=progress)[0].astype(np.float32)
+    if reach is None and overlap is None:
+        raise ValueError("how far this network sees is not known: give an overlap in pixels beside the tile")
+    overlap = min(pixels for pixels in (overlap, reach) if pixels is not None)  # more would change nothing
+    tile = max(edge - 2 * overlap, 1) if tile is None else tile
+    restored = np.empty(plane.shape, np.float32)
+    pieces = list(tiles(plane.shape, size=tile, overlap=overlap))
+    for number, (seen, inner, place) in enumerate(pieces):
+        within = part_of(progress, number, len(pieces)) if progress else None
+        restored[place] = predict(model, plane[seen], progress=within)[0][inner]
+    return restored
+
+
+def part_of(progress: Callable[[float], None], number: int, pieces: int) -> Callable[[float], None]:
+    """The progress of piece `number` as a part of the whole's."""
+    return lambda share: progress((number + share) / pieces)
+
+
+def largest_edge(model: nn.Module) -> int:
+    """Edge in pixels of the largest square that a network takes at once, with half of the memory that is free."""
+    config = model.config
+    maps = MAPS_AT_WORK + getattr(config, "blocks", 1)
+    room = min(free_memory(device_of(model)) // 2, MOST_MEMORY)
+    return max(int((room / (4 * config.channels * maps)) ** 0.5), 2 * config.reach + 64)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device; UNKNOWN_MEMORY where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    report = Path("/proc/meminfo")
+    if not report.exists():
+        return UNKNOWN_MEMORY
+    lines = dict(line.split(":", 1) for line in report.read_text().splitlines())
+    return min([int(lines["MemAvailable"].split()[0]) * 1024, *container_memory(Path("/sys/fs/cgroup"))])
+
+
+def container_memory(cgroup: Path) -> list[int]:
+    """Bytes that are left of the limit that a container sets, if it does (control groups of version 2 or 1)."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        if (cgroup / limit).exists() and (text := (cgroup / limit).read_text().strip()) != "max":
+            return [max(int(text) - int((cgroup / used).read_text()), 0)]
+    return []
+
+
+def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
+    """Slices for tiles of edge `size`: what the network sees, the part of that to keep, and where it goes.
+
+    Raises ValueError for a size below 1 or an overlap below 0.
+    """
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f'a tile is a number of pixels, at least 1, or "paper", got {size!r}')
+    if overlap < 0:
+        raise ValueError(f"tiles overlap by 0 pixels or more, got {overlap}")
+    for top in range(0, shape[0], size):
+        for left in range(0, shape[1], size):
+            seen, inner, place = [], [], []
+            for begin, length in ((top, shape[0]), (left, shape[1])):
+                end, first = min(begin + size, length), max(begin - overlap, 0)
+                seen.append(slice(first, min(end + overlap, length)))
+                inner.append(slice(begin - first, end - first))
+                place.append(slice(begin, end))
+            yield tuple(seen), tuple(inner), tuple(place)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Make torch's complaints of too little memory MemoryError, as numpy's are."""
+    try:
+        yield
+    except RuntimeError as error:  # torch has a class of its own for this on a GPU alone
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError from error
+        raise

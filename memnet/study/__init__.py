@@ -1,0 +1,1 @@
+"""The paper's study: its networks by name, evaluation, stored rows, analyses, exercises."""

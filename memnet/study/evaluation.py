@@ -1,0 +1,142 @@
+"""Evaluate a network on a set of images at a level: one tidy row an image."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import nn
+from tqdm import tqdm
+
+from memnet.network.folded import inference_form
+from memnet.protocol import datasets, images, metrics, tasks
+from memnet.protocol.datasets import Picture
+from memnet.restoration import tiling
+
+COLUMNS = ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
+
+
+def evaluate_picture(
+    model: nn.Module,
+    picture: Picture,
+    *,
+    task: str,
+    level: int,
+    seed: int = 0,
+    tile: int | str | None = None,
+    ensemble: bool = False,
+    intermediate: bool = True,
+) -> dict:
+    """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds.
+
+    In tiles and as an ensemble (as in `restoration.restore_plane`) there are no intermediate predictions. Without
+    `intermediate` none is asked for, and a picture that is too large for the memory is restored in tiles.
+    """
+    reference, degraded = tasks.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
+    begin = time.perf_counter()
+    # Paper: tiles of 120 to 150 pixels, with their seams. Whole pictures have none.
+    if tile is None and not ensemble and intermediate:
+        y, y_m = tiling.predict(model, degraded)
+    else:
+        y, y_m = tiling.restore_plane(model, degraded, tile=tile, ensemble=ensemble), []
+    seconds = time.perf_counter() - begin
+    psnr, ssim = tasks.score(reference, y, task=task, level=level)
+    input_psnr, input_ssim = tasks.score(reference, degraded, task=task, level=level)
+    row = {"image": picture.name, "psnr": psnr, "ssim": ssim, "input_psnr": input_psnr, "input_ssim": input_ssim}
+    for number, prediction in enumerate(y_m, start=1):
+        row[f"psnr_{number}"] = metrics.psnr(*tasks.compared(reference, prediction, task=task, level=level))
+    return {**row, "seconds": seconds}
+
+
+def look_at(
+    model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
+    """Planes (H, W) to look at, by name: original, Noisy or Bicubic or JPEG, MemNet; (PSNR, SSIM) of the last two."""
+    reference, degraded = tasks.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
+    name = tasks.task(task).degraded
+    planes = {"original": reference, name: degraded, "MemNet": tiling.predict(model, degraded)[0]}
+    shown = [name for name in planes if name != "original"]
+    return planes, {name: tasks.score(reference, planes[name], task=task, level=level) for name in shown}
+
+
+def evaluate(
+    model: nn.Module,
+    pictures: Sequence[Picture],
+    *,
+    run: str,
+    task: str,
+    dataset: str,
+    level: int,
+    seed: int = 0,
+    tile: int | str | None = None,
+    ensemble: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
+
+    PSNR in dB, float32 network, protocol of `degradations.score`; noise is seeded by (seed, picture's name). `tile`
+    and `ensemble` are those of `restoration.restore_plane`: whole pictures, once, unless given.
+    """
+    head = {"run": run, "task": task, "dataset": dataset, "level": level}
+    shown = watched(pictures, f"{run} on {dataset} at {level}", progress=progress)
+    how, model = {"task": task, "level": level, "seed": seed, "tile": tile, "ensemble": ensemble}, inference_form(model)
+    return pd.DataFrame([head | evaluate_picture(model, picture, **how) for picture in shown])
+
+
+def watched(pictures: Sequence, title: str, *, progress: bool):
+    """The pictures with a progress bar on stderr that appears after two seconds."""
+    return tqdm(pictures, desc=title, unit="picture", disable=not progress, delay=2, leave=False)
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over pictures: run, task, dataset, level, pictures, psnr, ssim, input_psnr, input_ssim, gain (dB)."""
+    grouped = rows.groupby(["run", "task", "dataset", "level"], sort=False)
+    means = grouped[["psnr", "ssim", "input_psnr", "input_ssim"]].mean()
+    means.insert(0, "pictures", grouped.size())
+    means["gain"] = means["psnr"] - means["input_psnr"]
+    return means.reset_index()
+
+
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Tidy rows with `gain` over the input (dB) and with `where`: data set and level in words."""
+    levels = rows.task.map(lambda name: tasks.task(name).prefix) + rows.level.astype(str)
+    return rows.assign(gain=rows.psnr - rows.input_psnr, where=rows.dataset + ", " + levels)
+
+
+def folder_rows(
+    model: nn.Module,
+    path: Path,
+    *,
+    run: str,
+    task: str,
+    level: int,
+    tile: int | str | None = None,
+    ensemble: bool = False,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, list[str]]:
+    """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone.
+
+    And one sentence for each picture that cannot be read, is too small or too large, which has no row; ValueError when
+    none has.
+    """
+    pictures = datasets.folder(path, plane=images.gray if task == "denoising" else images.luma)
+    head = {"run": run, "task": task, "dataset": Path(path).resolve().name, "level": level}
+    how = {"task": task, "level": level, "tile": tile, "ensemble": ensemble, "intermediate": False}
+    model, rows, wrong = inference_form(model), [], []
+    for number in watched(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
+        try:
+            picture = pictures[number]
+        except ValueError as error:  # it names the file
+            wrong.append(str(error))
+            continue
+        try:
+            with tiling.memory_errors():
+                rows.append(head | evaluate_picture(model, picture, **how))
+        except MemoryError:
+            wrong.append(f"{Path(path) / picture.name}: there is not enough memory: give a smaller tile")
+        except ValueError as error:
+            wrong.append(f"{Path(path) / picture.name}: {error}")
+    if not rows:
+        raise ValueError(f"no picture of {path} could be measured; the first: {wrong[0]}")
+    return pd.DataFrame(rows)[COLUMNS], wrong

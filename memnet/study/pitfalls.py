@@ -1,0 +1,184 @@
+"""What a slip costs: the ways in which published protocols are got wrong, and how many dB each of them moves a number.
+
+All but one need no network: they move the degraded picture's own PSNR and SSIM, before anything is restored.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import skimage.color
+import skimage.metrics
+import skimage.transform
+import torch
+from PIL import Image
+from torch import nn
+
+from memnet.protocol import datasets, degradations, images, metrics, tasks
+from memnet.protocol.datasets import Picture
+from memnet.study import evaluation
+
+AS_PUBLISHED = "as published"
+Score = tuple[float, float]  # PSNR in dB, SSIM
+
+
+# ------------------------------------------------------------------------------- ways to make one plane of a picture
+def unrounded_luma(picture: np.ndarray) -> np.ndarray:
+    """Y as floats, where MATLAB's rgb2ycbcr of a uint8 picture rounds it."""
+    return images.to_float(picture) if picture.ndim == 2 else images.rgb_to_ycbcr(images.to_float(picture))[..., 0]
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    """Y as published: studio swing, rounded."""
+    return images.to_float(images.luma(picture))
+
+
+def full_range(picture: np.ndarray) -> np.ndarray:
+    """Pillow's mode L, which is also Y of JPEG files: black is 0 and white 255, not 16 and 235."""
+    return images.to_float(np.asarray(Image.fromarray(picture).convert("L")))
+
+
+def skimage_gray(picture: np.ndarray) -> np.ndarray:
+    """scikit-image's rgb2gray: full range, and weights of another standard."""
+    return images.to_float(picture) if picture.ndim == 2 else skimage.color.rgb2gray(picture)
+
+
+def channels(picture: np.ndarray) -> np.ndarray:
+    """R, G and B beside each other, as one plane."""
+    parts = [picture] if picture.ndim == 2 else [picture[..., c] for c in range(3)]
+    return images.to_float(np.concatenate(parts, axis=1))
+
+
+# ------------------------------------------------------------------------------------------ ways to shrink and enlarge
+def pillow_resize(plane: np.ndarray, scale: float) -> np.ndarray:
+    """A plane (H, W), floats, by Pillow's bicubic resize: the right kernel, borders renormalised, not mirrored."""
+    height, width = (round(size * scale) for size in plane.shape)
+    return np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def torch_resize(plane: np.ndarray, scale: float) -> np.ndarray:
+    """A plane (H, W), floats, by torch's bicubic interpolate with its defaults: a = -0.75, no antialiasing."""
+    size = tuple(round(edge * scale) for edge in plane.shape)
+    x = torch.from_numpy(np.asarray(plane, float))[None, None]
+    return torch.nn.functional.interpolate(x, size=size, mode="bicubic")[0, 0].numpy()
+
+
+def skimage_resize(plane: np.ndarray, scale: float) -> np.ndarray:
+    """A plane (H, W), floats, by scikit-image's resize of order 3: splines, a Gaussian before shrinking."""
+    size = tuple(round(edge * scale) for edge in plane.shape)
+    return skimage.transform.resize(plane, size, order=3, anti_aliasing=scale < 1)
+
+
+# --------------------------------------------------------------------------------------------------- the three tasks
+def bicubic(
+    picture: np.ndarray,
+    scale: int,
+    key: str = "",
+    *,
+    plane: Callable = luma,
+    multiple: int | None = None,
+    resize: Callable = degradations.imresize,
+    round_small: bool = False,
+    round_both: bool = True,
+    border: bool = False,
+    ssim: Callable = metrics.ssim,
+) -> Score:
+    """PSNR and SSIM of a picture shrunk by `scale` and enlarged back; the defaults are as published."""
+    parts = np.split(plane(picture), 3 if plane is channels and picture.ndim == 3 else 1, axis=1)
+    pairs = []
+    for part in parts:
+        reference = images.crop_to_multiple(part, multiple or scale)
+        small = resize(reference, 1 / scale)
+        image = resize(images.to_float(images.to_uint8(small)) if round_small else small, scale)
+        pair = [images.to_float(images.to_uint8(p)) if round_both else p for p in (reference, image)]
+        pairs.append([p if border else images.shave(p, scale) for p in pair])
+    reference, image = (np.concatenate([pair[side] for pair in pairs], axis=1) for side in (0, 1))
+    return metrics.psnr(reference, image), float(np.mean([ssim(*pair) for pair in pairs]))
+
+
+def noisy(picture: np.ndarray, sigma: int, key: str = "", *, after: Callable | None = None) -> Score:
+    """PSNR and SSIM of a noisy picture; `after` is what a slip does with the noisy plane."""
+    reference, image = tasks.degrade(images.gray(picture), task="denoising", level=sigma, key=key)
+    return tasks.score(reference, after(image) if after else image, task="denoising", level=sigma)
+
+
+def compressed(picture: np.ndarray, quality: int, key: str = "", *, colour: int | None = None) -> Score:
+    """PSNR and SSIM of the luma of a JPEG; `colour` compresses the colour picture, with Pillow's subsampling of it."""
+    reference = luma(picture)
+    if colour is None or picture.ndim == 2:
+        image = degradations.jpeg(reference, quality)
+    else:
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=colour)
+        image = luma(np.asarray(Image.open(file)))
+    return tasks.score(reference, image, task="jpeg", level=quality)
+
+
+def uniform_ssim(reference: np.ndarray, image: np.ndarray) -> float:
+    """scikit-image's default: a uniform window of 7x7 and the sample covariance."""
+    return float(skimage.metrics.structural_similarity(reference, image, data_range=1.0))
+
+
+SLIPS = {
+    "super-resolution": {
+        AS_PUBLISHED: bicubic,
+        "border not shaved": partial(bicubic, border=True),
+        "small picture rounded": partial(bicubic, round_small=True),
+        "nothing rounded": partial(bicubic, plane=unrounded_luma, round_both=False),
+        "cropped to a multiple of 12": partial(bicubic, multiple=12),
+        "Pillow's resize": partial(bicubic, resize=pillow_resize),
+        "torch's interpolate": partial(bicubic, resize=torch_resize),
+        "scikit-image's resize": partial(bicubic, resize=skimage_resize),
+        "no antialiasing": partial(bicubic, resize=partial(degradations.imresize, antialias=False)),
+        "full-range gray": partial(bicubic, plane=full_range),
+        "scikit-image's rgb2gray": partial(bicubic, plane=skimage_gray),
+        "PSNR of R, G and B": partial(bicubic, plane=channels),
+        "SSIM of a uniform window": partial(bicubic, ssim=uniform_ssim),
+    },
+    "denoising": {
+        AS_PUBLISHED: noisy,
+        "noise clipped to [0, 1]": partial(noisy, after=lambda image: image.clip(0, 1)),
+        "noise clipped and rounded": partial(noisy, after=lambda image: images.to_float(images.to_uint8(image))),
+    },
+    "jpeg": {
+        AS_PUBLISHED: compressed,
+        "colour compressed, 4:2:0, then luma": partial(compressed, colour=2),
+        "colour compressed, 4:4:4, then luma": partial(compressed, colour=0),
+    },
+}
+
+
+def prices(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFrame:
+    """What each slip of a task costs on pictures as their files have them: a row a slip, the published way first.
+
+    Columns: task, level, slip, psnr (dB) and ssim of the degraded pictures, means; psnr_price and ssim_price, what
+    the slip adds to the published number.
+    """
+    level_task = tasks.task(task)
+    scores = {slip: [] for slip in SLIPS[level_task.name]}
+    for picture in originals:
+        for slip, measure in SLIPS[task].items():
+            scores[slip].append(measure(picture.plane, level, picture.name))
+    means = {slip: np.mean(values, axis=0) for slip, values in scores.items()}
+    rows = [{"task": task, "level": level, "slip": slip, "psnr": p, "ssim": s} for slip, (p, s) in means.items()]
+    table = pd.DataFrame(rows)
+    published = table.iloc[0]
+    return table.assign(psnr_price=table.psnr - published.psnr, ssim_price=table.ssim - published.ssim)
+
+
+def size_price(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -> pd.DataFrame:
+    """What it adds to a denoised picture's numbers to take it at full size, where BSD200 is published at half.
+
+    The noisy pictures have the same PSNR at both sizes: this slip shows after a network only. One row as of `prices`.
+    """
+    planes = {"half": datasets.half_gray, "full": images.gray}
+    how = {"run": "", "task": "denoising", "dataset": "", "level": sigma, "progress": False}
+    means = {}
+    for size, plane in planes.items():
+        pictures = [Picture(picture.name, plane(picture.plane)) for picture in originals]
+        means[size] = evaluation.evaluate(model, pictures, **how)[["psnr", "ssim"]].mean()
+    change = (means["full"] - means["half"]).add_suffix("_price")
+    row = {"task": "denoising", "level": sigma, "slip": "full size, after denoising", **means["full"], **change}
+    return pd.DataFrame([row])

@@ -1,0 +1,221 @@
+"""Every network of the study by name: its task, configuration, training images and weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from memnet import paths
+from memnet.network import checkpoints
+from memnet.network.folded import inference_form
+from memnet.network.model import PRESETS, Config, StackConfig, variant
+from memnet.network.runtime import PRECISIONS
+from memnet.protocol import datasets, tasks
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run: which network learns which task from which pictures, and the table or figure it is for."""
+
+    name: str
+    task: str
+    config: Config | StackConfig
+    training_set: str
+    shown_in: str
+    levels: tuple[int, ...] | None = None  # to learn from, if not the task's
+    parent: str | None = None  # the run whose weights it begins from, if not from new ones
+
+    @property
+    def learnt(self) -> tuple[int, ...]:
+        """The levels that it learns from: its own, or its task's."""
+        return self.levels or tasks.task(self.task).levels
+
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """The levels of held-back pictures that are looked at: three, spread over those that it learns from, or all."""
+        return self.learnt[:: max(1, (len(self.learnt) - 1) // 2)]
+
+
+def memnet_of(preset: str, *variants: str) -> Config:
+    """A preset with the ablations applied."""
+    config = PRESETS[preset]
+    for name in variants:
+        config = variant(config, name)
+    return config
+
+
+def first_blocks(blocks: int) -> Config:
+    """M6R6 up to block m = `blocks`: the network whose prediction y_m is."""
+    return replace(PRESETS["M6R6"], blocks=blocks)
+
+
+SR = "super-resolution"
+M6R1 = replace(PRESETS["M6R6"], recursions=1)  # 20 layers
+EXPERIMENTS = {
+    run.name: run
+    for run in (
+        Experiment("sr-M6R6-brief", SR, memnet_of("M6R6"), "291", "tables 2, 6"),
+        Experiment("sr-M6R6-91", SR, memnet_of("M6R6"), "91", "table 2"),
+        Experiment("sr-M6R6-91-basic", SR, memnet_of("M6R6", "basic"), "91", "table 2"),
+        Experiment("sr-plain", SR, PRESETS["plain"], "291", "table 2, fig. 1"),
+        Experiment("sr-skip", SR, PRESETS["skip"], "291", "table 2, fig. 1"),
+        Experiment("sr-M4R6", SR, memnet_of("M4R6"), "291", "table 6"),
+        Experiment("sr-M6R8", SR, memnet_of("M6R8"), "291", "table 6"),
+        Experiment("sr-M10R10", SR, memnet_of("M10R10"), "291", "table 6"),
+        # All layers from the first step, one budget, one seed: what table 1 and figs. 4 and 5 compare.
+        Experiment("sr-M6R6-scratch", SR, memnet_of("M6R6"), "291", "table 1, figs. 4, 5"),
+        Experiment("sr-M6R6-NL-scratch", SR, memnet_of("M6R6", "NL"), "291", "table 1, fig. 4"),
+        Experiment("sr-M6R6-NS-scratch", SR, memnet_of("M6R6", "NS"), "291", "table 1"),
+        Experiment("denoising-M6R6-scratch", "denoising", memnet_of("M6R6"), "BSD300", "fig. 5"),
+        Experiment("jpeg-M6R6-scratch", "jpeg", memnet_of("M6R6"), "BSD300-luma", "fig. 5"),
+        # Paper: 80 layers from the start. Ours: 20 of them, which learn faster, and 80 that begin from these.
+        Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6"),
+        Experiment("sr-M6R6", SR, memnet_of("M6R6"), "291", "tables 2, 4, 6, figs. 6, 8", parent="sr-M6R1"),
+        Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6"),
+        Experiment("jpeg-M6R6", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 9", parent="jpeg-M6R1"),
+        Experiment("denoising-M6R1", "denoising", M6R1, "BSD300", "the start of denoising-M6R6"),
+        Experiment(
+            "denoising-M6R6",
+            "denoising",
+            memnet_of("M6R6"),
+            "BSD300",
+            "table 3, fig. 7",
+            parent="denoising-M6R1",
+        ),
+        # Paper: three sigmas, two qualities. Ours for pictures whose damage nobody knows.
+        Experiment(
+            "denoising-M6R6-any",
+            "denoising",
+            memnet_of("M6R6"),
+            "BSD300",
+            "pictures of your own",
+            levels=tuple(range(5, 80, 5)),
+            parent="denoising-M6R6",
+        ),
+        Experiment(
+            "jpeg-M6R6-any",
+            "jpeg",
+            memnet_of("M6R6"),
+            "BSD300-luma",
+            "pictures of your own",
+            levels=(5, *range(10, 100, 10)),
+            parent="jpeg-M6R6",
+        ),
+    )
+}
+DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6", "jpeg": "jpeg-M6R6"}
+RUNS_FOR_ANY_LEVEL = {"denoising": "denoising-M6R6-any", SR: "sr-M6R6", "jpeg": "jpeg-M6R6-any"}
+EXAMPLES = {  # (data set, picture, level) of the qualitative figures: the paper's, and ours of the embedded set
+    "denoising": {
+        "benchmark": (("S14", "10", 30), ("BSD200", "206062", 70)),
+        "embedded": (("embedded", "camera", 30), ("embedded", "chelsea", 70)),
+    },
+    SR: {
+        "benchmark": (("BSD100", "108005", 3), ("Urban100", "img_002", 4)),
+        "embedded": (("embedded", "chelsea", 3), ("embedded", "coins", 4)),
+    },
+    "jpeg": {
+        "benchmark": (("Classic5", "barbara", 10), ("LIVE1", "lighthouse2", 10)),
+        "embedded": (("embedded", "astronaut", 10), ("embedded", "camera", 10)),
+    },
+}
+
+
+def experiment(run: str) -> Experiment:
+    """The experiment of that name; ValueError with all the names when there is none."""
+    if run not in EXPERIMENTS:
+        raise ValueError(f"unknown run {run!r}: choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[run]
+
+
+def weights_path(run: str) -> Path:
+    """Where the shipped weights of a run are, or would be."""
+    return paths.WEIGHTS / f"{experiment(run).name}.safetensors"
+
+
+def trained(run: str) -> bool:
+    """Whether there are weights for a run."""
+    return weights_path(run).is_file()
+
+
+def load(run: str) -> nn.Module:
+    """The trained network of a run, in evaluation mode on the CPU, with its training as `.history`.
+
+    Raises ValueError where the weights are missing, and says how to train them.
+    """
+    if not trained(run):
+        raise ValueError(f"{run} has no weights: train it with `memnet train {run}`, best on a GPU")
+    model, model.history = checkpoints.load(weights_path(run))
+    if any(cycle.get("recursions") for cycle in model.history.get("cycles", ())[-1:]):
+        raise ValueError(f"{weights_path(run)} is not yet as deep as {run}: go on with `memnet train {run} --extend`")
+    return model
+
+
+def run_for(task: str, run: str | None) -> str:
+    """The run to restore with: the one that is named, if it is of that task, or that for any level; else ValueError."""
+    tasks.task(task)
+    if run is None:
+        return RUNS_FOR_ANY_LEVEL[task]
+    if experiment(run).task != task:
+        raise ValueError(f"{run} is a network for {experiment(run).task}, not for {task}")
+    return run
+
+
+def ready(run: str, precision: str = "float32") -> nn.Module:
+    """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
+
+    `precision` bfloat16 gives a form that is faster on some processors, and less exact. Raises ValueError for an
+    unknown run or precision, and as `load` for a run without weights.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    model = load(run)
+    model = model.cuda() if torch.cuda.is_available() else model
+    return model if precision == "float32" else inference_form(model, PRECISIONS[precision])
+
+
+def sets_of(task: str, images: str) -> tuple[str, ...]:
+    """The data sets that a table shows: the task's test sets for benchmark `images`, or the embedded set."""
+    return datasets.TEST_SETS[task] if images == "benchmark" else ("embedded",)
+
+
+def example(task: str, images: str, number: int) -> tuple[datasets.Picture, int, str]:
+    """Picture, level and a title of the first (0) or second (1) qualitative figure of a task.
+
+    Raises ValueError when the pictures of that data set are not on disk.
+    """
+    dataset, name, level = EXAMPLES[task][images][number]
+    pictures = datasets.pictures(dataset)
+    title = f"{'picture ' * name.isdigit()}{name} of {dataset}, {tasks.task(task).prefix}{level}"
+    return pictures[pictures.names.index(name)], level, title
+
+
+def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
+    """One row for each of `runs` (by default all): what it is for, and what is behind its weights.
+
+    That is the steps, patches and hours of all its cycles (not its parent's), the machine, and the gain on held-back
+    training pictures.
+    """
+    table = []
+    for run in map(experiment, runs or EXPERIMENTS):
+        row = {"run": run.name, "task": run.task, "training set": run.training_set, "for": run.shown_in}
+        if trained(run.name):
+            cycles = own_cycles(checkpoints.load(weights_path(run.name))[1])
+            row["steps"] = sum(cycle["steps"] for cycle in cycles)
+            row["patches"] = sum(cycle["steps"] * cycle["batch"] for cycle in cycles)
+            row["hours"] = round(sum(cycle["seconds"] for cycle in cycles) / 3600, 2)
+            row["hardware"] = "; ".join(dict.fromkeys(cycle["hardware"] for cycle in cycles))
+            row["held-back gain (dB)"] = round(cycles[-1]["held_back_gain"], 2)
+        else:
+            row["steps"] = "not trained"
+        table.append(row)
+    return pd.DataFrame(table).astype(object).fillna("")
+
+
+def own_cycles(history: dict) -> list[dict]:
+    """The cycles of training in the history of a run's weights that are not its parent's."""
+    run = history.get("run")
+    return [cycle for cycle in history["cycles"] if cycle.get("run", run) == run]

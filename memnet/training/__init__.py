@@ -1,0 +1,1 @@
+"""Train a network: configuration, patches, optimiser, loop and choice of weights."""

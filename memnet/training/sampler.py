@@ -1,0 +1,147 @@
+"""Training patches, drawn, flipped and degraded on the device where the network is."""
+
+from collections.abc import Sequence
+from copy import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from memnet.protocol import tasks
+
+FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
+PADDED_TO = {"super-resolution": 12, "jpeg": 8, "denoising": 1}  # planes are cropped to multiples of this
+CANDIDATES = 16  # patches that are looked at for each one that is drawn by its error
+EVEN_SHARE = 0.2  # of the patches drawn by their error, the share that is drawn evenly: no weight is above 1 / 0.2
+
+
+class Patches:
+    """Pairs of degraded and clean patches, drawn at random from pictures that live on `device`.
+
+    Every picture is there upright and transposed; with the flips of each patch these are the 8 orientations of
+    section 5.1. Bicubic and JPEG inputs of every level are made once; noise is drawn anew for every patch.
+
+    `levels` are the task's unless given. Of levels that are given the loss of each is weighed by one over the root
+    mean square error of its inputs, as the patches' weights say: otherwise the worst level alone would be learnt.
+    """
+
+    def __init__(
+        self,
+        planes: Sequence[np.ndarray],
+        *,
+        task: str,
+        patch: int,
+        stride: int = 1,
+        levels: Sequence[int] | None = None,
+        device="cpu",
+    ):
+        self.task, self.patch, self.device = tasks.task(task), patch, torch.device(device)
+        self.levels = tuple(levels or self.task.levels)
+        self.sigmas = torch.tensor(self.levels, device=self.device).float() / 255  # if it is denoising
+        multiple = PADDED_TO[task]
+        planes = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
+        planes = [p for p in planes if min(p.shape) >= patch]
+        if not planes:
+            raise ValueError(f"no training picture holds a patch of {patch}x{patch} pixels")
+        upright = [with_inputs(p, self.task.name, self.levels) for p in planes]
+        pairs = zip(planes, upright, strict=True)
+        stacks = upright + [transposed(p, stack, self.task.name, self.levels) for p, stack in pairs]
+        self.pixels = torch.cat([torch.from_numpy(s.reshape(len(s), -1)) for s in stacks], dim=1).to(self.device)
+        self.shapes, self.stride = torch.tensor([s.shape[1:] for s in stacks]), stride
+        self.widths = self.shapes[:, 1].to(self.device)
+        self.starts = cumulative(self.shapes.prod(dim=1)).to(self.device)
+        self.lay_grid()
+        # Paper: all levels alike; its levels are near each other.
+        self.importance = self.balance() if levels else torch.ones(len(self.levels), device=self.device)
+
+    def lay_grid(self) -> None:
+        """Where patches of the present size can lie; a picture that holds none has no place. ValueError for none."""
+        grid = ((self.shapes - self.patch) // self.stride + 1).clamp(min=0)
+        self.columns = grid[:, 1].to(self.device)
+        self.first = cumulative(grid.prod(dim=1)).to(self.device)
+        self.positions = int(grid.prod(dim=1).sum())
+        if not self.positions:
+            raise ValueError(f"no training picture holds a patch of {self.patch}x{self.patch} pixels")
+
+    def enlarged(self, times: int) -> "Patches":
+        """The same pictures for patches of `times` the edge; ValueError when no picture holds one."""
+        larger = copy(self)
+        larger.patch = times * self.patch
+        larger.lay_grid()
+        return larger
+
+    def balance(self) -> Tensor:
+        """What each level's loss is weighed by, mean 1: in proportion to one over the rms error of its inputs."""
+        rms = self.sigmas
+        if self.task.name != "denoising":
+            rms = torch.stack([(inputs - self.pixels[0]).float().square().mean().sqrt() for inputs in self.pixels[1:]])
+        return 1 / rms / (1 / rms).mean()
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """`count` degraded patches, their clean ones, and their weights in the loss.
+
+        Float32 (count, 1, P, P) in [0, 1] but for the noise, and (count,).
+        """
+        # Paper: each patch once an epoch. Drawn with replacement here, since no epoch is ever finished.
+        position = torch.randint(self.positions, (count,), generator=generator, device=self.device)
+        level = torch.randint(len(self.levels), (count,), generator=generator, device=self.device)
+        flips = torch.randint(2, (2, count, 1), generator=generator, device=self.device).bool()
+        index = self.indices(position, flips)
+        clean = self.pixels[0].take(index).float().unsqueeze(1) / FIXED_POINT
+        if self.task.name == "denoising":
+            noise = torch.randn(clean.shape, generator=generator, device=self.device)
+            return clean + self.sigmas[level].view(-1, 1, 1, 1) * noise, clean, self.importance[level]
+        inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
+        return inputs.float().unsqueeze(1) / FIXED_POINT, clean, self.importance[level]
+
+    def draw_by_error(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """As `draw`, but a patch comes the more often the more wrong its input is, and weighs the less for it.
+
+        A mean over patches that is weighted so is in expectation that of `draw`'s patches, but varies less: a smooth
+        patch has little to teach. A share of `EVEN_SHARE` is drawn evenly, and every draw has its part of small errors
+        and of large ones.
+        """
+        # Paper: every patch once an epoch. The root of the error is about the size of a patch's gradient; noise is
+        # everywhere alike, so there it is the error that a plain mean of neighbours leaves.
+        x, clean, importance = self.draw(CANDIDATES * count, generator)
+        blurred = functional.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
+        errors = [(guess - clean).square().mean(dim=(1, 2, 3)).sqrt() for guess in (x, blurred)]
+        wrong = importance * torch.minimum(*errors) + 1e-6
+        share = EVEN_SHARE / len(x) + (1 - EVEN_SHARE) * wrong / wrong.sum()
+        # One patch from each of `count` equal parts of the chances, in the order of the errors: no draw is all easy.
+        order = wrong.argsort()
+        chance = torch.rand(count, generator=generator, device=self.device)
+        chance = (torch.arange(count, device=self.device) + chance) / count
+        chosen = order[torch.searchsorted(share[order].cumsum(0), chance).clamp(max=len(x) - 1)]
+        return x[chosen], clean[chosen], importance[chosen] / (len(x) * share[chosen])
+
+    def indices(self, position: Tensor, flips: Tensor) -> Tensor:
+        """Places in a flat plane of the patches at `position` (N,), flipped by rows and columns; (N, P, P)."""
+        picture = torch.searchsorted(self.first, position, right=True) - 1
+        cell, columns = position - self.first[picture], self.columns[picture]
+        row, column = cell // columns * self.stride, cell % columns * self.stride
+        along = torch.arange(self.patch, device=self.device).expand(2, len(position), self.patch)
+        along = torch.where(flips, self.patch - 1 - along, along)
+        rows, cols = row[:, None] + along[0], column[:, None] + along[1]
+        return (self.starts[picture, None] + rows * self.widths[picture, None])[:, :, None] + cols[:, None, :]
+
+
+def with_inputs(plane: np.ndarray, task: str, levels: Sequence[int]) -> np.ndarray:
+    """A uint8 plane (H, W) and its inputs at all levels, int16 fixed point (1 + levels, H, W); noise is drawn later."""
+    inputs = []
+    if task != "denoising":
+        inputs = [tasks.degrade(plane, task=task, level=level)[1] for level in levels]
+    return np.stack([np.round(image * FIXED_POINT).astype(np.int16) for image in [plane / 255.0, *inputs]])
+
+
+def transposed(plane: np.ndarray, stack: np.ndarray, task: str, levels: Sequence[int]) -> np.ndarray:
+    """The stack of the transposed plane. JPEG's table is not symmetric: it compresses that picture differently."""
+    if task == "jpeg":
+        return with_inputs(np.ascontiguousarray(plane.T), task, levels)
+    return np.ascontiguousarray(stack.transpose(0, 2, 1))
+
+
+def cumulative(sizes: Tensor) -> Tensor:
+    """Where each of the consecutive parts of these sizes begins."""
+    return torch.cumsum(sizes, 0) - sizes
