@@ -1,10 +1,17 @@
-"""Where things lie: the folders of the repository and of the pictures."""
+"""The folders of the repository and of the images, and how files are written."""
 
 import os
+import secrets
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: files have no such locks there, and what a kill leaves behind stays
+    fcntl = None
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -14,6 +21,7 @@ MANIFEST = DATA / "manifest.csv"
 PAPER = DATA / "paper"
 WEIGHTS = DATA / "weights"
 RESULTS = DATA / "results"
+TEMPORARY = ".memnet-"  # how the names of unfinished files begin
 
 
 def images_root() -> Path | zipfile.Path:
@@ -21,7 +29,7 @@ def images_root() -> Path | zipfile.Path:
 
     Raises ValueError when MEMNET_DATA names a file of another kind.
     """
-    root = Path(os.environ.get("MEMNET_DATA") or DATA / "images")
+    root = Path(os.environ.get("MEMNET_DATA") or DATA / "images").expanduser()
     if not root.is_file():
         return root
     if not zipfile.is_zipfile(root):
@@ -30,11 +38,67 @@ def images_root() -> Path | zipfile.Path:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Where to write a file that is to appear at `path` whole or not at all: it takes that name when all went well."""
-    partial = path.with_name(f".memnet-{os.getpid()}{path.suffix}")
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary file to write to, which takes the name `path` when all went well, and goes when not.
+
+    It lies in the same folder under a name of its own, so writers side by side cannot mix their files. It is on the disk
+    before it is renamed, so a power cut leaves the old content or the new one, and its mode follows the umask. A link is
+    followed. Raises ValueError when `path` is a folder, a device or a pipe, and OSError when it cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a folder, a device or a pipe: give the name of a file to write")
+    remove_leftovers(path.parent)
+    descriptor, partial = locked_file(path)
     try:
+        mode = os.fstat(descriptor).st_mode & 0o777
         yield partial
+        partial.chmod(mode)  # some writers make files for their owner alone
+        sync(partial)
+        os.close(descriptor)
+        descriptor = None
         os.replace(partial, path)
+        with suppress(OSError):  # not every system opens folders
+            sync(path.parent)
     finally:
+        if descriptor is not None:
+            os.close(descriptor)
         partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 by `atomic_write`, with its line ends as they are."""
+    with atomic_write(path) as partial:
+        partial.write_bytes(text.encode())
+
+
+def locked_file(path: Path) -> tuple[int, Path]:
+    """A new empty file in the folder of `path`, of its suffix, locked while its descriptor is open."""
+    while True:
+        partial = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if fcntl:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if partial.exists():  # `remove_leftovers` of another process may have come between the two
+            return descriptor, partial
+        os.close(descriptor)
+
+
+@cache
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; once a process."""
+    if not fcntl:
+        return
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        with suppress(OSError), leftover.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError while its writer lives
+            leftover.unlink()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -77,11 +78,11 @@ def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch):
     checkpoints.save_state(tmp_path / "s", {"t": torch.ones(1)}, {"step": 1})
     before = checkpoints.weights_hash(tmp_path / "a")
 
-    def full(tensors, path, metadata):
-        path.write_bytes(b"half of it")
+    def full(path, content):
+        path.write_text("half of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ValueError, match=r"a cannot be written, what was there before is kept: .*No space left"):
         checkpoints.save(tmp_path / "a", build(TINY), history={"run": "b"})
     with pytest.raises(ValueError, match="s cannot be written, the state before is kept"):

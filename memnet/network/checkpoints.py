@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from memnet.network.model import Config, StackConfig, build
-from memnet.paths import whole_file
+from memnet.paths import atomic_write
 
 FORMAT = "memnet-1"
 SHARD_BYTES = 12 * 2**20  # state is split into files of about this size, so that each can travel alone
@@ -118,8 +118,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file, whole or not at all; ValueError when that is not possible."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with whole_file(path) as partial:
-            save_file(tensors, partial, metadata)
+        with atomic_write(path) as partial:
+            partial.write_bytes(save_tensors(tensors, metadata))
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be written, what was there before is kept: {error}") from error
 

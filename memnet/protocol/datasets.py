@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from memnet import paths
-from memnet.paths import images_root, whole_file
+from memnet.paths import images_root, atomic_write
 from memnet.protocol import degradations, images
 
 EMBEDDED_SIZE = 192  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
@@ -264,7 +264,7 @@ def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int
     rows = [(row, name) for folder_name, name in chosen.items() for row in entries(folder_name)]
     root = images_root()
     try:
-        with whole_file(file) as partial, zipfile.ZipFile(partial, "w") as archive:
+        with atomic_write(file) as partial, zipfile.ZipFile(partial, "w") as archive:
             for row, name in tqdm(rows, unit="picture", desc="packing", disable=not progress):
                 archive.writestr(row["path"], small_bytes(root / row["path"], source(name)))
     except OSError as error:

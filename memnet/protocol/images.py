@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from memnet.paths import whole_file
+from memnet.paths import atomic_write
 
 # BT.601, studio swing, from R, G, B in [0, 1] to Y, Cb, Cr in grey levels: MATLAB's rgb2ycbcr
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
@@ -111,7 +111,7 @@ def write_picture(path: Path, image: np.ndarray, **options) -> None:
     """
     path = Path(path)
     image = image if image.dtype == np.uint8 else to_uint8(image)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         Image.fromarray(image).save(partial, **options)
 
 

@@ -14,7 +14,7 @@ from memnet import paths
 from memnet.network import checkpoints
 from memnet.network.folded import inference_form
 from memnet.network.runtime import device_of
-from memnet.paths import whole_file
+from memnet.paths import atomic_write
 from memnet.protocol import datasets, tasks
 from memnet.study import evaluation, provenance, registry
 
@@ -87,7 +87,7 @@ def write_rows(path: Path, rows: pd.DataFrame, key: dict) -> None:
     """Write rows behind a first line that holds their key as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(f"# {json.dumps(key)}\n{text}")
 
 
