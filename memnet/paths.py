@@ -41,9 +41,9 @@ def images_root() -> Path | zipfile.Path:
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary file to write to, which takes the name `path` when all went well, and goes when not.
 
-    It lies in the same folder under a name of its own, so writers side by side cannot mix their files. It is on the disk
-    before it is renamed, so a power cut leaves the old content or the new one, and its mode follows the umask. A link is
-    followed. Raises ValueError when `path` is a folder, a device or a pipe, and OSError when it cannot be written.
+    It lies in the same folder under a name of its own, so writers side by side cannot mix their files. It is on the
+    disk before it is renamed, so a power cut leaves the old content or the new one. Its mode follows the umask. A link
+    is followed. Raises ValueError when `path` is a folder, a device or a pipe, and OSError when it cannot be written.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():

@@ -18,9 +18,14 @@ def names(folder):
 def test_a_failed_write_leaves_the_old_content_and_no_other_file(tmp_path):
     file = tmp_path / "a.txt"
     paths.write_text(file, "old")
-    with pytest.raises(KeyboardInterrupt), paths.atomic_write(file) as partial:
-        partial.write_text("new")
-        raise KeyboardInterrupt
+
+    def stopped():
+        with paths.atomic_write(file) as partial:
+            partial.write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert (names(tmp_path), file.read_text()) == (["a.txt"], "old")
 
 

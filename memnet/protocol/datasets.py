@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from memnet import paths
-from memnet.paths import images_root, atomic_write
+from memnet.paths import atomic_write, images_root
 from memnet.protocol import degradations, images
 
 EMBEDDED_SIZE = 192  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
