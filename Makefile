@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: help setup reproduce test lab benchmark recipes lint clean
+.PHONY: help setup reproduce test lab benchmark lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
@@ -11,7 +11,6 @@ help:
 	@echo "make lab         open JupyterLab on the notebooks"
 	@echo "make setup       install alone, for .venv/bin/memnet restore, train, ..."
 	@echo "make benchmark   time inference and training against this machine's matrix product"
-	@echo "make recipes     try starts and settings of training (an hour)"
 	@echo "make lint        check code and notebooks with ruff"
 	@echo "make clean       remove the virtual environment and what was built"
 
@@ -36,10 +35,6 @@ lab: $(READY)
 benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/inference.py
 	$(VENV)/bin/python benchmarks/training.py
-
-recipes: $(READY)
-	$(VENV)/bin/python benchmarks/starts.py
-	$(VENV)/bin/python benchmarks/recipes.py
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -23,10 +23,10 @@ from memnet.study import size
 
 PEAK = """import sys, numpy as np, torch
 from pathlib import Path
-from memnet import PRESETS, restoration
-from memnet.model import build
+from memnet.network.model import PRESETS, build
+from memnet.restoration import arrays, tiling
 height, width = int(sys.argv[1]), int(sys.argv[2])
-restoration.free_memory = lambda device: int(sys.argv[3])
+tiling.free_memory = lambda device: int(sys.argv[3])
 model = build(PRESETS["M6R6"]).eval()
 torch.nn.init.zeros_(model.reconnet.conv.weight)
 
@@ -36,7 +36,7 @@ def peak():
 
 before = peak()
 picture = np.zeros((height, width, 3), np.uint8)
-restoration.restore(picture, task="denoising", model=model)
+arrays.restore(picture, task="denoising", model=model)
 print(before, peak())
 """
 

@@ -402,7 +402,7 @@ def runs() -> None:
     typer.echo(registry.overview().to_string(index=False))
 
 
-@app.command(hidden=True)
+@app.command("report", hidden=True)
 @says_errors
 def write_report() -> None:
     """Write figures/REPORT.md and the tables of README.md and data/weights/README.md, from figures/ and the weights."""

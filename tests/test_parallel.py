@@ -14,41 +14,42 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import torch
-from memnet import parallel
+from memnet.training import distributed
 sys.path.insert(0, "tests")
 from test_patches import pictures
 from test_training import run, trainer_for
-from memnet.patches import HeldBack
-from memnet.training import best_weights
-from memnet import checkpoints
+from memnet.training.validation import HeldBack
+from memnet.training.selection import best_weights
 
 torch.set_num_threads(1)
 folder, norms = Path(sys.argv[1]), sys.argv[2]
-with parallel.together("cpu"):
+with distributed.together("cpu"):
     trainer = trainer_for(steps=10, recipe="paper")  # AdamW makes steps of rounding where a gradient is 0
     if norms == "synchronised":
-        parallel.synchronised(trainer.model)
-        parallel.synchronised(trainer.average)
+        distributed.synchronised(trainer.model)
+        distributed.synchronised(trainer.average)
     held = HeldBack(pictures(1), task="super-resolution")
     assert run(trainer, held, folder)
     _, model, _ = best_weights(trainer, held)
-    assert parallel.agreed(parallel.rank()) == 0
-    if parallel.first():
-        torch.save([trainer.model.state_dict(), parallel.size(), model.state_dict()], folder / "end.pt")
+    assert distributed.agreed(distributed.rank()) == 0
+    if distributed.first():
+        torch.save([trainer.model.state_dict(), distributed.size(), model.state_dict()], folder / "end.pt")
 """
 
 COMMAND = """
 import sys
 from pathlib import Path
 import torch
-from memnet import cli, datasets, experiments
-from memnet.model import Config
+from memnet import cli
+from memnet.network.model import Config
+from memnet.protocol import datasets
+from memnet.study import registry
 sys.path.insert(0, "tests")
 from test_patches import pictures
 
 torch.set_num_threads(1)
-tiny = experiments.Experiment("sr-M6R6", "super-resolution", Config(2, 1, channels=4), "291", "a test")
-experiments.EXPERIMENTS["sr-M6R6"] = tiny
+tiny = registry.Experiment("sr-M6R6", "super-resolution", Config(2, 1, channels=4), "291", "a test")
+registry.EXPERIMENTS["sr-M6R6"] = tiny
 datasets.training_planes = lambda name: pictures(4, size=84)
 words = ["train", "sr-M6R6", "--recipe", "paper", "--steps", "10", "--batch", "4", "--patch", "12"]
 cli.app([*words, "--output", sys.argv[1]])

@@ -11,8 +11,7 @@ import pandas as pd
 from memnet import paths
 from memnet.network import checkpoints
 from memnet.protocol import datasets
-from memnet.publishing import tables
-from memnet.publishing.items import ITEMS
+from memnet.publishing import items, tables
 from memnet.study import provenance, registry, store
 
 TRIED = paths.ROOT / "build" / "figures"  # what notebooks write that are run by hand
@@ -41,7 +40,7 @@ def save(
     ours). Raises ValueError when a promised file is not among them.
     """
     figures, numbers = figures or {}, numbers or {}
-    absent = set(ITEMS[name].writes) - set(figures) - set(numbers)
+    absent = set(items.ITEMS[name].writes) - set(figures) - set(numbers)
     if absent:
         raise ValueError(f"item {name} promises {', '.join(sorted(absent))}, which is not among what is saved")
     folder = Path(output) if output else TRIED / images
@@ -85,7 +84,7 @@ def provenance_of(
     trained = [run for run in runs if registry.trained(run)]
     return {
         "item": name,
-        "notebook": ITEMS[name].notebook,
+        "notebook": items.ITEMS[name].notebook,
         "images": images,
         "weights": {run: checkpoints.weights_hash(registry.weights_path(run)) for run in trained},
         "not_trained": [run for run in runs if run not in trained],
