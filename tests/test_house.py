@@ -16,7 +16,7 @@ from memnet.publishing.items import ITEMS
 LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "report reproduction compare artifacts notebooks items plots schematics style tables printed",
-    "study": "train_run store exercises pitfalls spectra gates size analysis evaluation registry provenance",
+    "study": "train_run seeds store exercises pitfalls spectra gates size analysis evaluation registry provenance",
     "training": "loop selection budget trainer sampler validation config cuda_graph soap distributed",
     "restoration": "files arrays tiling",
     "protocol": "datasets tasks degradations metrics images",
