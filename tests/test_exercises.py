@@ -5,11 +5,14 @@ import pytest
 import torch
 
 from memnet.publishing import reproduction
-from memnet.study import exercises
+from memnet.study import code_exercises, exercises
+from memnet.study.code_exercises import CODE_EXERCISES
 from memnet.study.exercises import EXERCISES
 
+NUMBERS = [name for name in EXERCISES if name not in CODE_EXERCISES]
 
-@pytest.mark.parametrize("name", EXERCISES)
+
+@pytest.mark.parametrize("name", NUMBERS)
 def test_the_worked_solution_is_what_the_package_measures(name):
     answer = EXERCISES[name].solution()
     assert exercises.check(name, answer) == "right"
@@ -17,9 +20,36 @@ def test_the_worked_solution_is_what_the_package_measures(name):
     assert exercises.check(name, wrong) == f"wrong: {EXERCISES[name].hint}"
 
 
+@pytest.mark.parametrize("name", NUMBERS)
+def test_answers_rounded_to_two_decimals_are_right(name):
+    assert exercises.check(name, np.round(exercises.as_array(EXERCISES[name].solution()), 2)) == "right"
+
+
+@pytest.mark.parametrize("name", CODE_EXERCISES)
+def test_a_function_is_compared_with_the_package_and_common_mistakes_have_hints(name):
+    exercise = CODE_EXERCISES[name]
+    assert exercises.check(name, exercise.solution) == "right"
+    for hint, mistake in exercise.mistakes:
+        assert exercises.check(name, mistake) == f"wrong: {hint}"
+    other = lambda *arguments: code_exercises.numbers(exercise.solution(*arguments)) + 0.1  # noqa: E731
+    assert exercises.check(name, other) == f"wrong: {exercise.hint}"
+
+
+def test_a_function_that_cannot_be_compared_gets_one_sentence():
+    sentences = [
+        exercises.check("loss", answer)
+        for answer in ("alpha", lambda y: y, lambda *a: None, lambda *a: "small", lambda *a: torch.ones(3))
+    ]
+    assert sentences[0] == "wrong: a function is asked for, got str"
+    assert sentences[1].startswith("wrong: the function raises TypeError: ")
+    assert sentences[2] == sentences[3] == code_exercises.NO_NUMBERS
+    assert sentences[4] == "wrong: the result has the shape (), got (3,)"
+
+
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_source_of_a_solution_can_be_shown(name):
-    assert exercises.solution(name).startswith(f"def {name}_solution()")
+    expected = f"def {name}(" if name in CODE_EXERCISES else f"def {name}_solution()"
+    assert exercises.solution(name).startswith(expected)
 
 
 def test_no_answer_is_open_and_nonsense_is_wrong():

@@ -10,7 +10,7 @@ import torch
 from test_patches import pictures
 
 from memnet.network import checkpoints
-from memnet.network.model import Config, build
+from memnet.network.model import Config, MemNet, build
 from memnet.training import budget, cuda_graph, loop, selection
 from memnet.training.config import PAPER_EPOCH, RECIPES, Plan
 from memnet.training.sampler import Patches
@@ -440,3 +440,13 @@ def test_skipped_steps_are_counted_on_when_a_training_is_resumed():
     trainer.step()
     resumed.load_state(*trainer.state())
     assert resumed.skipped == 1
+
+
+def test_alpha_weighs_the_final_prediction_against_the_intermediate_ones():
+    model, x = MemNet(Config(2, 1, channels=4)).eval(), torch.rand(2, 1, 8, 8)
+    clean = torch.rand(2, 1, 8, 8)
+    y, y_m = model.predictions(x)
+    final, *others = (torch.nn.functional.mse_loss(output, clean) for output in (y, *y_m))
+    assert torch.isclose(supervised_loss(model, x, clean, alpha=1.0), final)
+    assert torch.isclose(supervised_loss(model, x, clean, alpha=0.4), 0.4 * final + 0.3 * sum(others))
+    assert torch.isclose(supervised_loss(model, x, clean), (final + sum(others)) / 3)  # the paper's 1 / (M + 1)

@@ -64,7 +64,13 @@ ITEMS = {
             "any level; tiles, turns",
             ("levels_sigma", "levels_scale", "levels_quality", "levels", "ways"),
         ),
-        Item("exercises", "14_exercises.ipynb", "nine exercises, checked", ("exercises",)),
+        Item("exercises", "14_exercises.ipynb", "exercises, checked", ("exercises",)),
+        Item(
+            "by_hand",
+            "15_by_hand.ipynb",
+            "the network, built by hand",
+            ("recursive_unit", "receptive_fields", "feature_maps", "predictions", "shapes", "gate_terms"),
+        ),
     )
 }
 

@@ -213,3 +213,60 @@ def draw_supervision(axes: Axes, blocks: list[float], y: float, width: float) ->
     label(axes, ((0.7 + left) / 2, y - 1.8), "$x$")
     arrow(axes, (right, y - 4.4), (width - 0.4, y - 4.4))
     axes.text(width - 0.2, y - 4.4, "$y$", ha="center", va="center")
+
+
+RECURSION = (  # one residual building block, layer by layer: text, kind of box
+    ("BN $a^r$", "net"),
+    ("ReLU", "sum"),
+    ("conv 3x3\n$W^1$", "layer"),
+    ("BN $b^r$", "net"),
+    ("ReLU", "sum"),
+    ("conv 3x3\n$W^2$", "layer"),
+)
+
+
+def recursive_unit(config: Config) -> Drawing:
+    """One recursion of a memory block layer by layer (eqs. 5, 6), and below it all R in a row (eq. 7).
+
+    Blue boxes are the two convolutions that all recursions share; gray ones are the batch norms, two a recursion.
+    """
+    with style.look():
+        figure = drawing(0.46 * WIDTH, 4.9)
+        above, below = figure.subplots(2, 1, height_ratios=[4.0, 3.4])
+        draw_recursion(canvas(above, WIDTH, 4.0, "one recursion: a residual function and its input"), config)
+        title = f"the recursive unit: $R={config.recursions}$ recursions, one pair of convolutions"
+        draw_recursions(canvas(below, WIDTH, 3.4, title), config)
+        return figure
+
+
+def draw_recursion(axes: Axes, config: Config) -> None:
+    """Batch norm, ReLU, convolution, twice; the input is added at the end. Every arrow carries the same shape."""
+    y, pitch, first = 1.5, 2.7, 3.2
+    axes.text(0.2, y, "$H^{r-1}$", ha="left", va="center")
+    arrow(axes, (1.3, y), (first - 1.0, y))
+    for place, (text, kind) in enumerate(RECURSION):
+        x = first + pitch * place
+        box(axes, (x, y), (2.0, 1.1), text, kind)
+        arrow(axes, (x + 1.0, y), (x + pitch - (1.0 if place < len(RECURSION) - 1 else 1.36), y))
+    end = first + pitch * len(RECURSION) - 1.1
+    circle(axes, (end, y), "$+$", "sum")
+    arrow(axes, (end + 0.26, y), (end + 0.8, y))
+    axes.text(end + 0.9, y, "$H^r$", ha="left", va="center")
+    way(axes, (1.75, y), (1.75, y + 1.5), (end, y + 1.5), (end, y + 0.26))
+    label(axes, (WIDTH / 2, y + 1.5), "$H^{r-1}$: short-term memory passes unchanged")
+    axes.text(WIDTH / 2, 0.35, f"every arrow: (N, {config.channels}, H, W)", ha="center", va="center", color=BLUE)
+
+
+def draw_recursions(axes: Axes, config: Config) -> None:
+    """The R recursions as pairs of norms in a row, above the two convolutions that serve them all."""
+    y, left, right = 2.5, 2.2, WIDTH - 1.6
+    pitch = (right - left) / config.recursions
+    axes.text(0.2, y, "$B_{m-1}$", ha="left", va="center")
+    box(axes, ((left + right) / 2, 0.6), (right - left, 0.8), "the same $W^1$, $W^2$ and biases in all", "layer")
+    for r in range(1, config.recursions + 1):
+        x = left + pitch * (r - 0.5)
+        box(axes, (x, y), (0.62 * pitch, 0.9), f"BN $a^{{{r}}}$, $b^{{{r}}}$", fontsize=7.5)
+        arrow(axes, (x - 0.31 * pitch - (0.38 * pitch if r > 1 else 0.6), y), (x - 0.31 * pitch, y))
+        arrow(axes, (x, 1.0), (x, y - 0.45), BLUE)
+        axes.text(x + 0.5 * pitch, y + 0.32, f"$H^{{{r}}}$", ha="center", va="center", fontsize=8)
+    arrow(axes, (right - 0.19 * pitch, y), (right + 0.6, y))

@@ -12,6 +12,7 @@ from torch import nn
 from memnet.network.model import PRESETS, Config, MemNet, variant
 from memnet.protocol import datasets, degradations, metrics, tasks
 from memnet.study import gates, size, spectra
+from memnet.study.code_exercises import CODE_EXERCISES, CodeExercise
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,12 @@ EXERCISES = {
         norms_measured,
         tolerance=1e-5,
     ),
+    **CODE_EXERCISES,
 }
+TWO_DECIMALS = 0.005  # an answer that is rounded to two decimals is right
 
 
-def exercise(name: str) -> Exercise:
+def exercise(name: str) -> Exercise | CodeExercise:
     """The exercise of that name; ValueError with all the names when there is none."""
     if name not in EXERCISES:
         raise ValueError(f"unknown exercise {name!r}: choose one of {', '.join(EXERCISES)}")
@@ -211,17 +214,23 @@ def exercise(name: str) -> Exercise:
 
 
 def check(name: str, answer: object = None) -> str:
-    """In words, whether a number, list, array or tensor is the `answer`: open (None), right, or wrong and a hint."""
-    what = exercise(name)
+    """In words, whether a number, list, array, tensor or function is the `answer`: open (None), right, or wrong.
+
+    "wrong" comes with a hint. Numbers are right when they are rounded to two decimals.
+    """
+    question = exercise(name)
     if answer is None:
         return "open"
+    if isinstance(question, CodeExercise):
+        return question.check(answer)
     try:
-        answer, right = as_array(answer), as_array(what.measured())
+        answer, right = as_array(answer), as_array(question.measured())
     except (TypeError, ValueError, RuntimeError):
         return f"wrong: a number or an array of numbers is asked for, got {type(answer).__name__}"
     if answer.shape != right.shape:
         return f"wrong: the answer has the shape {right.shape}, got {answer.shape}"
-    return "right" if np.allclose(answer, right, rtol=what.tolerance, atol=1e-7) else f"wrong: {what.hint}"
+    close = np.allclose(answer, right, rtol=question.tolerance, atol=TWO_DECIMALS + 1e-7)
+    return "right" if close else f"wrong: {question.hint}"
 
 
 def as_array(values: object) -> np.ndarray:
@@ -234,6 +243,12 @@ def solution(name: str) -> str:
     return inspect.getsource(exercise(name).solution)
 
 
+def worked_answer(name: str) -> object:
+    """What the worked solution answers: a value, or the function itself where code is asked for."""
+    question = exercise(name)
+    return question.solution if isinstance(question, CodeExercise) else question.solution()
+
+
 class Sheet:
     """The answers of one student: `solved` puts the worked solution where an answer is missing."""
 
@@ -243,7 +258,7 @@ class Sheet:
     def answer(self, name: str, answer: object = None) -> None:
         """Take an answer, None for none yet, and say whether it is right."""
         if answer is None and self.solved:
-            answer = exercise(name).solution()
+            answer = worked_answer(name)
         self.answers[name] = answer
         print(f"{name}: {check(name, answer)}")
 

@@ -1,0 +1,69 @@
+"""The network taken apart: equations, shapes, receptive fields, terms of a gate."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from memnet.network.model import MemNet
+from memnet.publishing.equations import EquationTable
+from memnet.study import walkthrough
+
+
+def test_every_equation_from_1_to_12_stands_beside_lines_of_the_source():
+    assert [equation.number for equation in walkthrough.EQUATIONS] == [str(n) for n in range(1, 13)]
+    html = EquationTable(walkthrough.EQUATIONS)._repr_html_()
+    assert all(equation.source for equation in walkthrough.EQUATIONS)
+    assert "state = state + self.conv2(norm2(residual).relu())" in html
+
+
+def test_a_line_that_left_the_source_is_missed():
+    gone = dataclasses.replace(walkthrough.EQUATIONS[0], lines=("memory = []",))
+    with pytest.raises(ValueError, match=r"MemNet.memories has no line for each of \('memory = \[\]',\)"):
+        _ = gone.source
+
+
+def test_a_forward_pass_shows_every_layer_as_often_as_it_runs():
+    table = walkthrough.shapes(walkthrough.untrained(2, 3, channels=4), torch.rand(1, 1, 8, 8))
+    convolutions = table[table.kind.str.startswith("Conv")]
+    assert len(convolutions) == 1 + 2 * (2 * 3 + 1) + 2  # FENet, two blocks, ReconNet for each of them
+    assert set(table.output.map(lambda shape: shape[2:])) == {(8, 8)}
+    assert table[table.layer == "blocks.1.gate_unit.2"].input.tolist() == [(1, 4 * (2 + 3), 8, 8)]
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_each_recursion_sees_two_pixels_further(block):
+    table, gradients = walkthrough.receptive_fields(walkthrough.untrained(2, 2, channels=8), block=block)
+    assert table.radius.tolist() == table.convolutions.tolist() == [4 * (block - 1) + 3, 4 * (block - 1) + 5]
+    assert all(plane.min() >= 0 and plane.max() == 1 for plane in gradients.values())
+    with pytest.raises(ValueError, match="memory blocks 1 to 2, got 3"):
+        walkthrough.receptive_fields(walkthrough.untrained(2, 2, channels=8), block=3)
+
+
+def test_a_gate_adds_up_what_it_takes_from_each_memory():
+    network = walkthrough.untrained(2, 2, channels=4)
+    plane = np.random.default_rng(0).random((12, 10))
+    gate_input = walkthrough.gate_memories(network, plane, 2)
+    x = torch.from_numpy(plane.astype(np.float32))[None, None]
+    with torch.no_grad():
+        assert torch.equal(network.blocks[1].gate_unit(gate_input), network.memories(x)[2])
+    terms = walkthrough.gate_terms(network, {"plane": plane, "black": 0 * plane}, block=2)
+    assert terms.memory.tolist() == ["B0", "B1", "H1", "H2"]
+    whole = network.blocks[1].gate_unit[-1].weight.norm().item()
+    assert np.sqrt((terms.norm**2).sum()) == pytest.approx(whole, rel=1e-5)
+    assert not np.allclose(terms.plane, terms.black)
+
+
+def test_feature_maps_are_those_that_vary_most():
+    state = torch.zeros(1, 3, 12, 12)
+    state[0, 1, 6:], state[0, 2, 6:] = 1.0, 2.0
+    maps = walkthrough.feature_maps([state], count=2)
+    assert list(maps) == ["$B_0$, map 2", "$B_0$, map 1"]
+    assert all((plane.min(), plane.max()) == (0, 1) for plane in maps.values())
+
+
+def test_an_untrained_network_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    assert isinstance(walkthrough.untrained(1, 1, channels=2), MemNet)
+    assert torch.equal(before, torch.get_rng_state())
