@@ -13,23 +13,27 @@ try:
 except ImportError:  # Windows: files have no such locks there, and what a kill leaves behind stays
     fcntl = None
 
-ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
-DATA = ROOT / "data"
+INSTALLED = PACKAGE / "data"  # the part of data/ that a wheel holds; not there in a checkout
+DATA = INSTALLED if INSTALLED.is_dir() else ROOT / "data"
 MANIFEST = DATA / "manifest.csv"
 PAPER = DATA / "paper"
-WEIGHTS = DATA / "weights"
-RESULTS = DATA / "results"
+# What is fetched, trained or measured: in a checkout into data/, with an installed package into the user's cache.
+OWN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memnet" if INSTALLED.is_dir() else DATA
+WEIGHTS = Path(os.environ.get("MEMNET_WEIGHTS") or OWN / "weights").expanduser()
+RESULTS = Path(os.environ.get("MEMNET_RESULTS") or OWN / "results").expanduser()
 TEMPORARY = ".memnet-"  # how the names of unfinished files begin
 
 
 def images_root() -> Path | zipfile.Path:
-    """Where benchmark pictures are: MEMNET_DATA (a folder, or a file of `memnet data pack`), or else data/images.
+    """Where benchmark pictures are: MEMNET_DATA (a folder, or a file of `memnet data pack`), or else OWN/images.
 
     Raises ValueError when MEMNET_DATA names a file of another kind.
     """
-    root = Path(os.environ.get("MEMNET_DATA") or DATA / "images").expanduser()
+    root = Path(os.environ.get("MEMNET_DATA") or OWN / "images").expanduser()
     if not root.is_file():
         return root
     if not zipfile.is_zipfile(root):

@@ -13,7 +13,7 @@ import yaml
 from memnet import paths
 from memnet.publishing.items import ITEMS
 
-LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths")
+LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "report reproduction compare artifacts notebooks items "
     "equations "
@@ -26,7 +26,12 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     "protocol": "datasets tasks degradations metrics images",
     "network": "checkpoints folded growth runtime model",
 }
-MODULES = ["cli", *(f"{package}.{name}" for package, names in ORDER.items() for name in names.split()), "paths"]
+MODULES = [
+    "cli",
+    *(f"{package}.{name}" for package, names in ORDER.items() for name in names.split()),
+    "paths",
+    "extras",
+]
 HEAVY = ("jupyterlab", "papermill", "nbclient", "pooch", "matplotlib", "ipywidgets", "IPython")  # not for training
 LITERALS = {"str": str, "int": int, "float": float, "bool": bool}
 NOTEBOOK_FILES = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
@@ -69,7 +74,7 @@ def test_the_network_knows_neither_images_nor_data():
     for module in MODULES:
         if module.startswith(("network.", "protocol.")):
             outside = {name.split(".")[0] for name in imported_modules(source_of(module))}
-            assert outside <= {module.split(".")[0], "paths"}, module
+            assert outside <= {module.split(".")[0], "paths", "extras"}, module
 
 
 def test_an_import_that_points_upwards_would_be_found():
@@ -105,25 +110,6 @@ def project():
     return tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def test_conda_gets_the_versions_of_pyproject(project):
-    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text(encoding="utf-8"))
-    *conda, pip = environment["dependencies"]
-    assert environment["channels"] == ["conda-forge"]
-    assert sorted(pip["pip"]) == sorted([*project["dependencies"], "-e ."])
-    assert "pip" in conda
-    python = next(name for name in conda if name.startswith("python="))
-    assert tuple(map(int, python.removeprefix("python=").split("."))) >= (3, 11)
-    assert not (paths.ROOT / "binder").exists()  # Binder would read it in place of environment.yml
-
-
-def test_every_dependency_is_pinned_once(project):
-    every = project["dependencies"] + project["optional-dependencies"]["dev"]
-    names = [re.fullmatch(r"([a-z-]+)==\d+(\.\d+)+", line) for line in every]
-    assert all(names), every
-    assert len({name[1] for name in names}) == len(every)
-    assert project["requires-python"] == ">=3.11"
-
-
 def test_the_commands_that_the_readme_names_are_there(project):
     from memnet import __version__, paths
 
@@ -133,7 +119,7 @@ def test_the_commands_that_the_readme_names_are_there(project):
         text = (paths.ROOT / file).read_text(encoding="utf-8")
         named |= set(re.findall(r"(?:^|`|echo \")make ([a-z]+)", text, re.MULTILINE))
     assert {"reproduce", "test", "lab"} <= named <= targets
-    assert "$(VENV)/bin/python -m pip" in (paths.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "--constraint constraints.txt" in (paths.ROOT / "Makefile").read_text(encoding="utf-8")
     assert project["version"] == __version__
 
 

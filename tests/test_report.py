@@ -18,8 +18,9 @@ from memnet.publishing.items import ITEMS
         (report.README, report.readme),
         (report.REPORT, report.report),
         (paths.WEIGHTS / "README.md", report.weights_readme),
+        (paths.DATA / "weights.csv", report.weights_table),
     ],
-    ids=["README", "REPORT", "weights"],
+    ids=["README", "REPORT", "weights", "addresses"],
 )
 def test_what_is_committed_is_what_the_files_give(path, made):
     words = ["git", "diff", "--quiet", "HEAD", "--", "figures"]

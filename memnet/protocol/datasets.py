@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from memnet import paths
+from memnet.extras import require
 from memnet.paths import atomic_write, images_root
 from memnet.protocol import degradations, images
 
@@ -317,8 +318,7 @@ def fetch(names: Sequence[str] = (), *, jobs: int = 8, progress: bool = True) ->
 
 def download_file(row: dict, root: Path) -> None:
     """Fetch one file of the manifest with three tries; OSError or ValueError when it does not come as it should."""
-    import pooch
-
+    pooch = require("pooch", extra="fetch", purpose="fetching files")
     pooch.get_logger().setLevel("ERROR")
     target = root / row["path"]
     target.parent.mkdir(parents=True, exist_ok=True)  # pooch asks and then makes it, which jobs side by side trip over

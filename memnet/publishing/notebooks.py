@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from memnet import paths
+from memnet.extras import require
 from memnet.publishing.items import Item
 
 EXECUTED = paths.ROOT / "build" / "executed"  # notebooks with their outputs, to read
@@ -28,6 +29,7 @@ class NotebookFailed(Exception):
 
 def execute(item: Item, parameters: dict, folder: Path) -> None:
     """Run a notebook with papermill into `folder`; NotebookFailed with the error's first line when a cell fails."""
+    require("papermill", extra="lab", purpose="running notebooks")
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from memnet import paths
 from memnet.network import checkpoints
-from memnet.protocol import tasks
+from memnet.protocol import datasets, tasks
 from memnet.publishing import tables
 from memnet.publishing.items import IMAGES, ITEMS, Item
 from memnet.study import registry, train_run
@@ -50,8 +50,9 @@ above the paper*, *within {NEAR} dB*, *below* (by PSNR, in dB), or says what is 
 
 
 def write() -> list[Path]:
-    """Write README's table of items, figures/REPORT.md and data/weights/README.md anew; their paths."""
+    """Write README's table of items, figures/REPORT.md, data/weights/README.md and data/weights.csv; their paths."""
     texts = {README: readme(), REPORT: report(), paths.WEIGHTS / "README.md": weights_readme()}
+    texts[paths.DATA / "weights.csv"] = weights_table()
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     return list(texts)
@@ -245,6 +246,18 @@ def weights_readme() -> str:
     rows = [line for run in registry.EXPERIMENTS if registry.trained(run) for line in cycles_of(run)]
     untrained = ", ".join(run for run in registry.EXPERIMENTS if not registry.trained(run)) or "none"
     return f"{WEIGHTS_HEAD}\n{tables.to_markdown(pd.DataFrame(rows))}\nRuns without weights: {untrained}.\n"
+
+
+def weights_table() -> str:
+    """data/weights.csv: run, sha256 of its weights' file, and the address to fetch it from, kept as it is there."""
+    path = paths.DATA / "weights.csv"
+    addresses = pd.read_csv(path, index_col="run", keep_default_na=False).address if path.is_file() else {}
+    runs = filter(registry.trained, registry.EXPERIMENTS)
+    rows = [
+        {"run": run, "sha256": datasets.sha256(registry.weights_path(run)), "address": addresses.get(run, "")}
+        for run in runs
+    ]
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
 def cycles_of(run: str) -> list[dict]:

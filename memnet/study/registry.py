@@ -132,22 +132,43 @@ def experiment(run: str) -> Experiment:
 
 
 def weights_path(run: str) -> Path:
-    """Where the shipped weights of a run are, or would be."""
-    return paths.WEIGHTS / f"{experiment(run).name}.safetensors"
+    """Where the weights of a run are, or would be: in paths.WEIGHTS, or else inside an installed package."""
+    file = f"{experiment(run).name}.safetensors"
+    installed = paths.INSTALLED / "weights" / file
+    own = paths.WEIGHTS / file
+    return installed if installed.is_file() and not own.is_file() else own
 
 
 def trained(run: str) -> bool:
-    """Whether there are weights for a run."""
+    """Whether there are weights for a run on this machine."""
     return weights_path(run).is_file()
+
+
+def fetch_weights(run: str) -> None:
+    """Download the weights of a run into paths.WEIGHTS by data/weights.csv, the table of run, sha256 and address.
+
+    Raises ValueError where the table has no address for the run, or what comes has another SHA-256.
+    """
+    table = pd.read_csv(paths.DATA / "weights.csv", index_col="run", keep_default_na=False)
+    if run not in table.index or not table.address[run]:
+        raise ValueError(
+            f"{run} has no weights at {weights_path(run)}: train it with `memnet train {run}`, best on a GPU, "
+            "or name the folder data/weights of a checkout of this project in MEMNET_WEIGHTS"
+        )
+    file = {"path": weights_path(run).name, "sha256": table.sha256[run], "url": table.address[run]}
+    try:
+        datasets.download_file(file, paths.WEIGHTS)
+    except OSError as error:
+        raise ValueError(f"the weights of {run} did not come from {file['url']} ({error})") from error
 
 
 def load(run: str) -> nn.Module:
     """The trained network of a run, in evaluation mode on the CPU, with its training as `.history`.
 
-    Raises ValueError where the weights are missing, and says how to train them.
+    Weights that are not on this machine are fetched. Raises ValueError, with what to do, where there are none.
     """
     if not trained(run):
-        raise ValueError(f"{run} has no weights: train it with `memnet train {run}`, best on a GPU")
+        fetch_weights(run)
     model, model.history = checkpoints.load(weights_path(run))
     if any(cycle.get("recursions") for cycle in model.history.get("cycles", ())[-1:]):
         raise ValueError(f"{weights_path(run)} is not yet as deep as {run}: go on with `memnet train {run} --extend`")
