@@ -29,7 +29,7 @@ TEMPORARY = ".memnet-"  # how the names of unfinished files begin
 
 
 def images_root() -> Path | zipfile.Path:
-    """Where benchmark pictures are: MEMNET_DATA (a folder, or a file of `memnet data pack`), or else OWN/images.
+    """Where benchmark images are: MEMNET_DATA (a folder, or a file of `memnet data pack`), or else OWN/images.
 
     Raises ValueError when MEMNET_DATA names a file of another kind.
     """
