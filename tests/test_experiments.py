@@ -15,8 +15,8 @@ from memnet.network.model import PRESETS, Config
 from memnet.protocol import datasets
 from memnet.publishing import report
 from memnet.study import provenance, registry, store, train_run
-from memnet.training import selection
-from memnet.training.config import RECIPES
+from memnet.training import budget, selection
+from memnet.training.config import RECIPES, Plan
 from memnet.training.sampler import Patches
 from memnet.training.trainer import Trainer
 from memnet.training.validation import HeldBack, split
@@ -40,8 +40,8 @@ def train(folder, **options):
 def test_runs_have_the_papers_networks():
     config = {name: run.config for name, run in registry.EXPERIMENTS.items()}
     assert config["sr-M6R6"] == config["denoising-M6R6"] == config["jpeg-M6R6"] == PRESETS["M6R6"]
-    assert not config["sr-M6R6-NL"].long_term
-    assert not config["sr-M6R6-NS"].short_term
+    assert not config["sr-M6R6-NL-scratch"].long_term
+    assert not config["sr-M6R6-NS-scratch"].short_term
     assert not config["sr-M6R6-91-basic"].multi_supervised
     assert config["sr-M6R6-brief"] == PRESETS["M6R6"]
     assert registry.EXPERIMENTS["sr-M6R6-91"].training_set == "91"
@@ -55,7 +55,7 @@ def test_every_run_stands_behind_its_parent():
 
 
 def test_unknown_runs_are_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown run 'M7': choose one of denoising-M6R6"):
+    with pytest.raises(ValueError, match="unknown run 'M7': choose one of sr-M6R6-brief"):
         registry.load("M7")
 
 
@@ -95,11 +95,21 @@ def test_another_cycle_begins_from_the_weights_and_is_told(small):
     assert checkpoints.weights_hash(path) != first
 
 
-def test_minutes_are_planned_from_the_time_of_a_step(small):
-    path = train(small, steps=None, minutes=0.1)
-    cycle = checkpoints.load(path)[1]["cycles"][0]
-    assert cycle["steps"] == cycle["planned_steps"] >= 10
-    assert cycle["seconds"] < 12  # on a machine that others use too
+def test_minutes_are_planned_from_all_that_a_training_does(small, monkeypatch):
+    costs = budget.Costs(step=0.1, frozen_step=0.3, refresh=0.5, validation=0.2, selection=1.0)
+    monkeypatch.setattr("memnet.training.budget.measure", lambda *given, **how: costs)
+    cycle = checkpoints.load(train(small, steps=None, minutes=0.5))[1]["cycles"][0]
+    assert cycle["steps"] == cycle["planned_steps"]
+    plan = Plan("soap", cycle["planned_steps"], batch=2, patch=12, settle=0.25)
+    assert costs.seconds(plan) <= 0.95 * 30 - 1.0
+    assert costs.seconds(replace(plan, steps=plan.steps + 8)) > 0.95 * 29 - 1.0
+
+
+def test_a_training_that_is_slower_than_planned_stops_at_its_budget(small, monkeypatch):
+    costs = budget.Costs(step=1e-6, frozen_step=1e-6, refresh=0.0, validation=0.0, selection=0.0)
+    monkeypatch.setattr("memnet.training.budget.measure", lambda *given, **how: costs)
+    cycle = checkpoints.load(train(small, steps=None, minutes=0.01))[1]["cycles"][0]
+    assert cycle["steps"] < cycle["planned_steps"]
 
 
 def test_a_budget_that_is_too_small_is_refused(small):
@@ -109,10 +119,9 @@ def test_a_budget_that_is_too_small_is_refused(small):
     for nothing in ("batch", "patch"):
         with pytest.raises(ValueError, match="batch and patch are at least 1"):
             train(small, **{nothing: 0})
-    with pytest.raises(ValueError, match="too small for its warm-up"):
-        train(small, steps=None, minutes=1e-6)
-    with pytest.raises(ValueError, match="too small for its warm-up"):
-        train(small, steps=None, minutes=0)
+    for minutes in (1e-6, 0):
+        with pytest.raises(ValueError, match=r"^0 s are left for training, and 10 steps take .* s here"):
+            train(small, steps=None, minutes=minutes)
 
 
 def test_what_is_there_is_not_overwritten(small):

@@ -14,6 +14,7 @@ from memnet.network.model import Config, MemNet, build
 from memnet.training import budget, cuda_graph, loop, selection
 from memnet.training.config import PAPER_EPOCH, RECIPES, Plan
 from memnet.training.sampler import Patches
+from memnet.training.soap import Soap
 from memnet.training.trainer import BAD_STEPS, Trainer, initialise, optimiser_for, statistics, supervised_loss
 from memnet.training.validation import HeldBack
 
@@ -318,6 +319,35 @@ def test_a_cycle_that_gains_nothing_leaves_the_weights_as_they_were():
     resumed = trainer_for()
     resumed.load_state(*trainer.state())
     assert selection.best_weights(resumed, held)[0] == selection.AS_BEFORE
+
+
+def test_validation_leaves_frozen_batch_norms_frozen():
+    trainer = trainer_for(settle=1.0)
+    trainer.step()
+    HeldBack(pictures(1), task="super-resolution").gain(trainer.model)
+    before = [values.clone() for values in statistics(trainer.model)]
+    trainer.step()
+    assert all(map(torch.equal, before, statistics(trainer.model)))
+    assert trainer.model.training
+
+
+def test_costs_are_those_of_both_kinds_of_steps_of_the_refresh_and_of_validation(monkeypatch):
+    now, trainer, held = [0.0], trainer_for(), HeldBack(pictures(2), task="super-resolution")
+
+    def costing(function, seconds):
+        def call(self, *given):
+            now[0] += seconds(self)
+            return function(self, *given)
+
+        return call
+
+    monkeypatch.setattr("memnet.training.budget.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(Trainer, "update", costing(Trainer.update, lambda trainer: 5.0 if trainer.settled else 1.0))
+    monkeypatch.setattr(Soap, "refresh", costing(Soap.refresh, lambda _: 0.25))
+    monkeypatch.setattr(HeldBack, "gain", costing(HeldBack.gain, lambda _: 2.0))
+    costs = budget.measure(trainer.model, trainer.patches, trainer.plan, held)
+    assert (costs.step, costs.frozen_step, costs.refresh, costs.validation) == (1.25, 5.25, 0.25, 2.0)
+    assert costs.selection == 2.0 * (4 + 30 / 2)
 
 
 def test_a_resumed_trainer_has_settled_if_it_had():

@@ -29,6 +29,18 @@ def cudnn(**settings: bool) -> Iterator[None]:
             setattr(torch.backends.cudnn, name, value)
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode for a while; each of its modules is then in the mode in which it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Where the weights of a network are; the CPU for one that has none."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

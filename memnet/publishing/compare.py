@@ -22,7 +22,7 @@ def agreement(item: Item, made: Path, folder: Path) -> tuple[str, bool]:
             new.append(f"{path.name} is new")
             continue
         compared += 1
-        found += differences(pd.read_csv(path), pd.read_csv(io.StringIO(before)), item.tolerance, path.name)
+        found += differences(pd.read_csv(path), pd.read_csv(io.StringIO(before)), dict(item.tolerances), path.name)
     otherwise = "agrees with what is committed" if compared else "has no numbers to compare"
     return "; ".join([*found, *new]) or otherwise, not found
 
@@ -34,26 +34,28 @@ def committed(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-def differences(new: pd.DataFrame, old: pd.DataFrame, tolerance: float, name: str) -> list[str]:
-    """What differs between two tables beyond the tolerance, in words."""
+def differences(new: pd.DataFrame, old: pd.DataFrame, tolerances: dict[str, float], name: str) -> list[str]:
+    """What differs between two tables beyond the tolerances, in words; `tolerances` go before TOLERANCES."""
     if list(new.columns) != list(old.columns) or len(new) != len(old):
         return [f"{name} has another shape than before"]
     compared = [column for column in new.columns if not any(part in column for part in UNTIMED)]
-    words = (difference(new[column], old[column], tolerance) for column in compared)
+    words = (difference(new[column], old[column], tolerances) for column in compared)
     return [f"{name}: {column} {what}" for column, what in zip(compared, words, strict=True) if what]
 
 
-def difference(new: pd.Series, old: pd.Series, tolerance: float) -> str:
+def difference(new: pd.Series, old: pd.Series, tolerances: dict[str, float]) -> str:
     """How a column differs beyond the tolerance, in words; "" when it agrees. Texts and counts have to be equal."""
     numbers = all(pd.api.types.is_numeric_dtype(column) for column in (new, old))
     if not numbers or not any(pd.api.types.is_float_dtype(column) for column in (new, old)):
         changed = ~((new == old) | (new.isna() & old.isna()))
-        return f"differs in {changed.sum()} of {len(new)} rows" if changed.any() and tolerance <= 1 else ""
-    usual = next((value for part, value in TOLERANCES.items() if part in new.name), 1e-3 * (1 + old.abs().max()))
+        return f"differs in {changed.sum()} of {len(new)} rows" if changed.any() else ""
+    usual = next(
+        (value for part, value in (TOLERANCES | tolerances).items() if part in new.name), 1e-3 * (1 + old.abs().max())
+    )
     apart = (new - old).abs()  # missing where both are infinite
     one_missing = int((new.isna() != old.isna()).sum())
     if one_missing:
         return f"is missing in one of the two in {one_missing} of {len(new)} rows"
-    if apart.max() > usual * tolerance:
+    if apart.max() > usual:
         return f"differs by up to {apart.max():.4g}"
     return ""

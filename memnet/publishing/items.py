@@ -14,7 +14,7 @@ class Item:
     notebook: str
     shows: str
     writes: tuple[str, ...]
-    tolerance: float = 1.0  # times TOLERANCES: training live differs between processors
+    tolerances: tuple[tuple[str, float], ...] = ()  # by a column's name, where a training gives other digits elsewhere
 
 
 ITEMS = {
@@ -27,7 +27,8 @@ ITEMS = {
             "03_training.ipynb",
             "a small network trained live",
             ("training", "training_log"),
-            tolerance=100.0,
+            # Trained with 1 or 2 threads: gain 0.015 dB, loss 1.5e-5, the norm of one step's gradients 0.03 apart.
+            tolerances=(("gain", 0.05), ("loss", 1e-4), ("norm", 0.1), ("from", 1.0)),
         ),
         Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1", "order")),
         Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),

@@ -103,18 +103,19 @@ def train(
         if distributed.size() > 1 and not local_norms:
             model = distributed.synchronised(model)
         fast = {"compiled": compiled, "recorded": recorded}
+        looked_at = {"task": what.task, "levels": what.watched, "device": device}
+        held_back = HeldBack(held, **looked_at)
         if meta is None and steps is None:
-            plan = planned(model, patches, plan, 30.0 if minutes is None else minutes, began=began, fast=fast)
-            minutes = None
+            minutes = 30.0 if minutes is None else minutes
+            costs = budget.measure(model, patches, plan, held_back, **fast)
+            plan = distributed.agreed(costs.longest(plan, 60 * minutes - (time.monotonic() - began)))
         trainer = Trainer(model, patches, plan, **fast)
         trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
         if meta:
             trainer.load_state(tensors, meta)
-        looked_at = {"task": what.task, "levels": what.watched, "device": device}
-        held_back = HeldBack(held, **looked_at)
-        minutes = None if minutes is None else minutes - (time.monotonic() - began) / 60
+        minutes = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
         how = {"state": files["state"], "log": files["log"], "minutes": minutes, "progress": progress}
-        loop.train(trainer, held_back, **how, looks=min(12, plan.steps // 25 + 1))  # a look costs about 15 steps
+        loop.train(trainer, held_back, **how, looks=plan.n_validations)
         crops = HeldBack(some_of(learn), **looked_at)
         path = finish(what, trainer, held_back, crops, files["weights"])
         distributed.agreed(None)  # none goes before the first has written
@@ -194,21 +195,6 @@ def from_parent(parent: str, weights: Path) -> tuple[nn.Module, list[dict]]:
     """The network of the run `parent`, for another to begin from, and its cycles, marked as the parent's."""
     model, history = checkpoints.load(weights)
     return model, [{"run": parent, **cycle} for cycle in history["cycles"]]
-
-
-def planned(
-    model: nn.Module,
-    patches: Patches,
-    plan: Plan,
-    minutes: float,
-    *,
-    began: float,
-    fast: dict[str, bool | None],
-) -> Plan:
-    """The plan with as many steps as end `minutes` after `began`, a tenth kept for looking and for the last choice."""
-    seconds = budget.seconds_per_step(model, patches, plan, **fast)
-    left = 60 * minutes - (time.monotonic() - began)
-    return replace(plan, steps=distributed.agreed(int(0.9 * left / seconds)))
 
 
 def finish(what: Experiment, trainer: Trainer, held_back: HeldBack, crops: HeldBack, path: Path) -> Path:

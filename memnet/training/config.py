@@ -105,6 +105,11 @@ class Plan:
         return min(1000, math.ceil(self.steps / 10))
 
     @property
+    def n_validations(self) -> int:
+        """How often the gain is measured: each time costs about 15 steps."""
+        return min(12, self.steps // 25 + 1)
+
+    @property
     def settles_at(self) -> int:
         """The first step (from 0) in which batch norms use the statistics that they have; `steps` if there is none."""
         return self.steps - round(self.settle * self.steps)

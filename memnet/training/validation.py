@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from memnet.network.runtime import cudnn
+from memnet.network.runtime import cudnn, evaluating
 from memnet.protocol import metrics, tasks
 
 HELD_BACK_EVERY = 37  # every 37th training picture is held back, to watch the gain on
 HELD_BACK_SIZE = 72  # edge of the crop that is looked at, a multiple of every scale and of JPEG's blocks
+
+CROPS = 30  # of training pictures, on which output weights are solved
 
 
 def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -24,7 +26,7 @@ def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarr
     return [p for number, p in enumerate(planes) if number % HELD_BACK_EVERY], held
 
 
-def some_of(planes: Sequence[np.ndarray], count: int = 30) -> list[np.ndarray]:
+def some_of(planes: Sequence[np.ndarray], count: int = CROPS) -> list[np.ndarray]:
     """`count` of the planes that are large enough for a crop, or all, spread over the whole sequence."""
     large = [p for p in planes if min(p.shape) >= HELD_BACK_SIZE]
     return large[:: max(1, len(large) // count)][:count]
@@ -45,11 +47,11 @@ class HeldBack:
         device="cpu",
         size: int = HELD_BACK_SIZE,
     ):
-        self.pairs = []
+        self.pairs, self.levels = [], tuple(levels or tasks.task(task).levels)
         for number, plane in enumerate(planes):
             top, left = ((edge - size) // 2 for edge in plane.shape)
             crop = plane[top : top + size, left : left + size]
-            for level in levels or tasks.task(task).levels:
+            for level in self.levels:
                 pair = tasks.degrade(crop, task=task, level=level, key=f"held back {number}")
                 self.pairs.append(pair)
         inputs = np.stack([degraded for _, degraded in self.pairs]).astype(np.float32)
@@ -59,10 +61,8 @@ class HeldBack:
     @torch.no_grad()
     def gain(self, model: nn.Module) -> float:
         """Mean over pictures and levels of PSNR(y) - PSNR(x), in float32, with the network's running statistics."""
-        was_training = model.training
-        model.eval()
-        outputs = torch.cat([model(x).float() for x in self.inputs.split(4)]).squeeze(1).cpu().numpy()
-        model.train(was_training)
+        with evaluating(model):
+            outputs = torch.cat([model(x).float() for x in self.inputs.split(4)]).squeeze(1).cpu().numpy()
         gains = [
             metrics.psnr(reference, y) - metrics.psnr(reference, x)
             for (reference, x), y in zip(self.pairs, outputs.astype(np.float64), strict=True)
