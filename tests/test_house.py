@@ -17,7 +17,7 @@ LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "report reproduction compare artifacts notebooks items "
     "equations "
-    "plots schematics style tables printed",
+    "result_plots plots schematics style tables printed",
     "study": "train_run seeds store "
     "exercises code_exercises walkthrough "
     "pitfalls spectra gates size analysis evaluation registry provenance",
@@ -174,7 +174,9 @@ def test_parameters_are_typed_literals_with_comments(path):
         assert type(ast.literal_eval(node.value)) is LITERALS[node.annotation.id], line
         assert re.search(r"  # \S", line), f"{line!r} has no comment"
         found[node.target.id] = ast.literal_eval(node.value)
-    assert {"images": "embedded", "output": "", "fresh": False}.items() <= found.items()
+    assert {"images": "embedded", "output": ""}.items() <= found.items()
+    read = (node for cell in code_of(path) for node in ast.walk(ast.parse(cell.source)))
+    assert set(found) <= {node.id for node in read if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def loops_over_images(source):

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from memnet.network.model import PRESETS, Config, StackConfig, variant
-from memnet.publishing import plots, printed, schematics, style
+from memnet.publishing import plots, printed, result_plots, schematics, style
 from memnet.study import analysis, gates, spectra
 
 TINY = Config(blocks=2, recursions=2, channels=4)
@@ -51,7 +51,7 @@ def draw_gates():
 def draw_points():
     points = printed.fig6().assign(origin="paper")
     ours = points.iloc[2:].assign(origin="ours", seconds=[np.nan, 1.0, 1.0, 2.0])
-    return plots.psnr_against_parameters(pd.concat([points, ours]), "Set5, x3")
+    return result_plots.psnr_against_parameters(pd.concat([points, ours]), "Set5, x3")
 
 
 def some_images():
@@ -60,19 +60,21 @@ def some_images():
 
 
 def draw_qualitative():
-    return plots.qualitative(
+    return result_plots.qualitative(
         some_images(), area=(5, 10, 20, 16), scores={"input": (28.126, 0.81234)}, title="a picture"
     )
 
 
 def draw_levels():
     summary = pd.DataFrame({"run": "a", "dataset": "S14", "level": [10, 30, 50], "psnr": [33, 29, 27]})
-    return plots.level_curves(summary.assign(input_psnr=[28, 18, 14], pictures=2), paper=(30, 50), level_name="sigma")
+    return result_plots.level_curves(
+        summary.assign(input_psnr=[28, 18, 14], pictures=2), paper=(30, 50), level_name="sigma"
+    )
 
 
 def draw_spread():
     rows = pd.DataFrame({"run": ["a"] * 9 + ["b"], "gain": np.arange(10.0), "image": list("abcdefghij")})
-    return plots.spread(rows)
+    return result_plots.spread(rows)
 
 
 def draw_training():
@@ -100,7 +102,7 @@ FIGURES = {
     "levels": draw_levels,
     "spread": draw_spread,
     "training": draw_training,
-    "bars": lambda: plots.bars(pd.Series({"no shave": 0.007, "RGB": -1.87}), "dB", "prices"),
+    "bars": lambda: result_plots.bars(pd.Series({"no shave": 0.007, "RGB": -1.87}), "dB", "pitfalls"),
 }
 
 
@@ -169,7 +171,7 @@ def test_scores_and_box_are_those_given():
     assert whole.patches[0].get_bbox().bounds == (9.5, 4.5, 16, 20)
     assert figure.axes[1].images[0].get_array().shape == (20, 16)
     with pytest.raises(ValueError, match="leaves the picture of"):
-        plots.qualitative(some_images(), area=(30, 10, 20, 16))
+        result_plots.qualitative(some_images(), area=(30, 10, 20, 16))
 
 
 def test_claims_stand_under_their_panels():
@@ -179,7 +181,7 @@ def test_claims_stand_under_their_panels():
 
 
 def test_jupyter_can_show_a_figure_without_pyplot():
-    assert plots.bars(pd.Series({"a": 1.0}), "dB")._repr_png_().startswith(b"\x89PNG")
+    assert result_plots.bars(pd.Series({"a": 1.0}), "dB")._repr_png_().startswith(b"\x89PNG")
 
 
 def test_pdf_and_svg_can_be_written_with_the_same_bytes():

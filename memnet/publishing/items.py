@@ -58,7 +58,7 @@ ITEMS = {
             ("table5", "fig9a", "fig9b", "table5_spread"),
         ),
         Item("table6", "11_table6_depth.ipynb", "table 6: depth", ("table6", "table6_budgets")),
-        Item("slips", "12_slips.ipynb", "what a slip in the protocol costs", ("slips", "slip_prices")),
+        Item("pitfalls", "12_pitfalls.ipynb", "pitfalls of the protocol", ("pitfalls",)),
         Item(
             "beyond",
             "13_beyond.ipynb",

@@ -1,6 +1,6 @@
-"""What a slip costs: the ways in which published protocols are got wrong, and how many dB each of them moves a number.
+"""Pitfalls of the protocol: how published code departs from it, and by how many dB each departure changes a number.
 
-All but one need no network: they move the degraded picture's own PSNR and SSIM, before anything is restored.
+All but one need no network: they change the PSNR and SSIM of the degraded image itself.
 """
 
 import io
@@ -99,7 +99,7 @@ def bicubic(
 
 
 def noisy(picture: np.ndarray, sigma: int, key: str = "", *, after: Callable | None = None) -> Score:
-    """PSNR and SSIM of a noisy picture; `after` is what a slip does with the noisy plane."""
+    """PSNR and SSIM of a noisy picture; `after` is what a pitfall does with the noisy image."""
     reference, image = tasks.degrade(images.gray(picture), task="denoising", level=sigma, key=key)
     return tasks.score(reference, after(image) if after else image, task="denoising", level=sigma)
 
@@ -121,7 +121,7 @@ def uniform_ssim(reference: np.ndarray, image: np.ndarray) -> float:
     return float(skimage.metrics.structural_similarity(reference, image, data_range=1.0))
 
 
-SLIPS = {
+PITFALLS = {
     "super-resolution": {
         AS_PUBLISHED: bicubic,
         "border not shaved": partial(bicubic, border=True),
@@ -150,28 +150,28 @@ SLIPS = {
 }
 
 
-def prices(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFrame:
-    """What each slip of a task costs on pictures as their files have them: a row a slip, the published way first.
+def changes(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFrame:
+    """What each pitfall of a task changes on `originals` (uint8, gray or colour): a row each, the protocol first.
 
-    Columns: task, level, slip, psnr (dB) and ssim of the degraded pictures, means; psnr_price and ssim_price, what
-    the slip adds to the published number.
+    Columns: task, level, pitfall; psnr (dB) and ssim, means over the degraded images; psnr_change and ssim_change,
+    which are those less the protocol's.
     """
     level_task = tasks.task(task)
-    scores = {slip: [] for slip in SLIPS[level_task.name]}
+    scores = {pitfall: [] for pitfall in PITFALLS[level_task.name]}
     for picture in originals:
-        for slip, measure in SLIPS[task].items():
-            scores[slip].append(measure(picture.plane, level, picture.name))
-    means = {slip: np.mean(values, axis=0) for slip, values in scores.items()}
-    rows = [{"task": task, "level": level, "slip": slip, "psnr": p, "ssim": s} for slip, (p, s) in means.items()]
+        for pitfall, measure in PITFALLS[task].items():
+            scores[pitfall].append(measure(picture.plane, level, picture.name))
+    means = {pitfall: np.mean(values, axis=0) for pitfall, values in scores.items()}
+    rows = [{"task": task, "level": level, "pitfall": name, "psnr": p, "ssim": s} for name, (p, s) in means.items()]
     table = pd.DataFrame(rows)
     published = table.iloc[0]
-    return table.assign(psnr_price=table.psnr - published.psnr, ssim_price=table.ssim - published.ssim)
+    return table.assign(psnr_change=table.psnr - published.psnr, ssim_change=table.ssim - published.ssim)
 
 
-def size_price(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -> pd.DataFrame:
-    """What it adds to a denoised picture's numbers to take it at full size, where BSD200 is published at half.
+def size_change(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -> pd.DataFrame:
+    """What changes when denoising is measured at full size, where BSD200 is published at half: a row as of `changes`.
 
-    The noisy pictures have the same PSNR at both sizes: this slip shows after a network only. One row as of `prices`.
+    Noisy images have the same PSNR at both sizes, so this pitfall shows after a network only.
     """
     planes = {"half": datasets.half_gray, "full": images.gray}
     how = {"run": "", "task": "denoising", "dataset": "", "level": sigma, "progress": False}
@@ -179,6 +179,6 @@ def size_price(model: nn.Module, originals: Sequence[Picture], *, sigma: int) ->
     for size, plane in planes.items():
         pictures = [Picture(picture.name, plane(picture.plane)) for picture in originals]
         means[size] = evaluation.evaluate(model, pictures, **how)[["psnr", "ssim"]].mean()
-    change = (means["full"] - means["half"]).add_suffix("_price")
-    row = {"task": "denoising", "level": sigma, "slip": "full size, after denoising", **means["full"], **change}
+    change = (means["full"] - means["half"]).add_suffix("_change")
+    row = {"task": "denoising", "level": sigma, "pitfall": "full size, after denoising", **means["full"], **change}
     return pd.DataFrame([row])

@@ -1,4 +1,4 @@
-"""Prices of mistakes in the protocol, against an independent measurement of them and on made pictures."""
+"""Pitfalls of the protocol: changes in PSNR, against an independent measurement of them and on made pictures."""
 
 import numpy as np
 import pytest
@@ -19,17 +19,17 @@ SET5 = {  # measured with another implementation: PSNR at x2, x3, x4
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_prices_on_set5_are_those_of_another_implementation(scale, benchmark_set):
+def test_changes_on_set5_are_those_of_another_implementation(scale, benchmark_set):
     benchmark_set("Set5")
-    table = pitfalls.prices(datasets.originals("Set5"), task="super-resolution", level=scale).set_index("slip")
-    for slip, expected in SET5.items():
-        assert table.psnr[slip] == pytest.approx(expected[scale - 2], abs=0.001)
+    table = pitfalls.changes(datasets.originals("Set5"), task="super-resolution", level=scale).set_index("pitfall")
+    for pitfall, expected in SET5.items():
+        assert table.psnr[pitfall] == pytest.approx(expected[scale - 2], abs=0.001)
 
 
 def test_colour_jpeg_makes_live1_look_better(benchmark_set):
     benchmark_set("LIVE1")
-    table = pitfalls.prices(datasets.originals("LIVE1")[:4], task="jpeg", level=10).set_index("slip")
-    assert 0.4 < table.psnr_price["colour compressed, 4:2:0, then luma"] < 0.8
+    table = pitfalls.changes(datasets.originals("LIVE1")[:4], task="jpeg", level=10).set_index("pitfall")
+    assert 0.4 < table.psnr_change["colour compressed, 4:2:0, then luma"] < 0.8
 
 
 @pytest.mark.parametrize(("task", "level"), [("super-resolution", 3), ("denoising", 50), ("jpeg", 20)])
@@ -40,18 +40,18 @@ def test_the_published_way_is_the_protocol_of_evaluation(task, level):
     for picture, plane in zip(pictures, planes, strict=True):
         pair = tasks.degrade(plane, task=task, level=level, key=picture.name)
         expected.append(tasks.score(*pair, task=task, level=level))
-    table = pitfalls.prices(pictures, task=task, level=level)
-    assert table.slip[0] == pitfalls.AS_PUBLISHED
+    table = pitfalls.changes(pictures, task=task, level=level)
+    assert table.pitfall[0] == pitfalls.AS_PUBLISHED
     assert tuple(table.loc[0, ["psnr", "ssim"]]) == pytest.approx(np.mean(expected, axis=0), abs=1e-9)
-    assert (table.loc[0, ["psnr_price", "ssim_price"]] == 0).all()
-    assert (table.psnr_price[1:].abs() + table.ssim_price[1:].abs() > 1e-5).all()
+    assert (table.loc[0, ["psnr_change", "ssim_change"]] == 0).all()
+    assert (table.psnr_change[1:].abs() + table.ssim_change[1:].abs() > 1e-5).all()
 
 
 def test_colour_costs_nothing_on_gray_pictures():
     plane = datasets.originals("embedded")[1].plane
     assert plane.ndim == 2
-    jpeg = pitfalls.prices([Picture("gray", plane)], task="jpeg", level=10)
-    assert (jpeg.psnr_price == 0).all()
+    jpeg = pitfalls.changes([Picture("gray", plane)], task="jpeg", level=10)
+    assert (jpeg.psnr_change == 0).all()
 
 
 def test_psnr_of_three_channels_is_that_of_the_whole_array():
@@ -77,7 +77,7 @@ def test_size_is_compared_on_what_a_network_gives():
     model = build(Config(1, 1, channels=2)).eval()
     torch.nn.init.zeros_(model.reconnet.conv.weight)
     pictures = datasets.originals("embedded")[:2]
-    (row,) = pitfalls.size_price(model, pictures, sigma=25).to_dict("records")
+    (row,) = pitfalls.size_change(model, pictures, sigma=25).to_dict("records")
     assert row["psnr"] == pytest.approx(20 * np.log10(255 / 25), abs=0.1)  # this network changes nothing
-    assert row["psnr_price"] == pytest.approx(0, abs=0.2)
-    assert abs(row["ssim_price"]) > 1e-3
+    assert row["psnr_change"] == pytest.approx(0, abs=0.2)
+    assert abs(row["ssim_change"]) > 1e-3
