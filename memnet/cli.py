@@ -13,6 +13,7 @@ from memnet import __version__
 
 SOME_FAILED = 1  # some pictures or items failed, the others are done
 WRONG_USE = 2  # nothing was done: an unknown name, a missing file, an impossible value
+STOPPED = 130  # by Ctrl-C
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -371,11 +372,14 @@ def reproduce(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; all notebooks that run must declare it.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the files; figures/ if left out.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Measure all rows anew.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Folder for the files; build/figures if left out.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure all rows anew.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="For maintainers: write to figures/, which is committed.")
+    ] = False,
     listing: Annotated[bool, typer.Option("--list", help="Only list the items.")] = False,
 ) -> None:
-    """Re-make tables and figures by running their notebooks; the last column compares with what is committed.
+    """Re-make tables and figures by running their notebooks, and compare them with the committed ones in figures/.
 
     `memnet reproduce`
 
@@ -388,8 +392,14 @@ def reproduce(
             typer.echo(f"{item.name:10} {item.notebook:32} {item.shows}")
         return
     parameters = reproduction.parse_parameters(parameter or [])
-    how = {"images": images, "parameters": parameters, "output": output, "fresh": fresh}
-    if not reproduction.reproduce(names or None, **how):
+    try:
+        agrees = reproduction.reproduce(
+            names or None, images=images, parameters=parameters, output=output, fresh=fresh, update=update
+        )
+    except KeyboardInterrupt as error:
+        complain("stopped; the items that were made before are complete")
+        raise typer.Exit(STOPPED) from error
+    if not agrees:
         raise typer.Exit(SOME_FAILED)
 
 

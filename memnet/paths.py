@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,7 @@ PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
+BUILD = ROOT / "build"
 INSTALLED = PACKAGE / "data"  # the part of data/ that a wheel holds; not there in a checkout
 DATA = INSTALLED if INSTALLED.is_dir() else ROOT / "data"
 MANIFEST = DATA / "manifest.csv"
@@ -105,4 +108,47 @@ def sync(path: Path) -> None:
     try:
         os.fsync(descriptor)
     finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder: of the processes that ask for it, one at a time goes on."""
+    descriptor = lock_folder(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def lock_folder(folder: Path, *, wait: bool = True) -> int:
+    """A descriptor that holds a folder's lock until it is closed; BlockingIOError if it is held and `wait` is False."""
+    if not fcntl:
+        return os.open(os.devnull, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder inside `parent`, which is gone afterwards; those that killed processes left go at the start."""
+    for leftover in parent.glob(f"{TEMPORARY}*/") if fcntl else ():
+        with suppress(OSError):  # BlockingIOError while its process lives
+            os.close(lock_folder(leftover, wait=False))
+            shutil.rmtree(leftover)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=parent))
+        descriptor = lock_folder(folder)
+        if folder.exists():  # another process may have come between the two
+            break
+        os.close(descriptor)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)

@@ -15,7 +15,7 @@ from memnet.publishing.items import ITEMS
 
 LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
-    "publishing": "report reproduction compare artifacts notebooks items "
+    "publishing": "report reproduction compare artifacts records notebooks items "
     "equations "
     "result_plots plots schematics style tables printed",
     "study": "train_run seeds store "

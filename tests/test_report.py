@@ -84,7 +84,7 @@ def test_the_overview_counts_cells(monkeypatch, tmp_path):
     assert found["mean psnr difference"]["table4"] == pytest.approx(-0.1)
 
 
-def test_the_standing_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_path):
+def test_the_summary_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_path):
     table = pd.DataFrame(
         {
             "run": ["sr-M6R6", "jpeg-M6R6", "sr-M6R8"],
@@ -96,13 +96,13 @@ def test_the_standing_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_
     monkeypatch.setattr(report.registry, "overview", lambda: table)
     monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
     words = "2 of 3 networks are trained so far, for 500 to 6,000 steps (1.8 hours in all) on 2 CPU cores, NVIDIA H200."
-    assert report.standing() == f"{words}\nNot trained yet: sr-M6R8.\n"
+    assert report.summary() == f"{words}\nNot trained yet: sr-M6R8.\n"
     (tmp_path / "benchmark").mkdir()
     part = comparison(29.0, note="3 of 5 pictures", table=5)
     none = comparison(float("nan"), note="not measured", table=2)
     for cells in (comparison(29.9, table=1), comparison(30.2), comparison(27.9, table=6), part, none):
         (tmp_path / "benchmark" / f"table{cells.table[0]}.csv").write_text(tables.to_csv(cells))
-    assert report.standing().splitlines()[2:] == [
+    assert report.summary().splitlines()[2:] == [
         "In tables 3 to 5 our PSNR is +0.20 to +0.20 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",
         "In table 1 our PSNR is -0.10 to -0.10 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",
         "In the short trainings of tables 2 and 6 our PSNR is -2.10 to -2.10 dB from the paper's; 0 of 1 cells are "

@@ -4,15 +4,17 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
-from memnet.publishing import artifacts, compare, items, reproduction
+from memnet import paths
+from memnet.publishing import artifacts, compare, items, records, reproduction
 from memnet.publishing.items import Item
-from memnet.study import store
+from memnet.study import provenance, store
 
 PARAMETERS = """images: str = "embedded"  # which pictures
 output: str = ""  # folder for the files
@@ -20,36 +22,39 @@ fresh: bool = False  # measure anew
 level: int = 3  # scale factor
 share: float = 0.5  # of the whole
 """
-WRITES = """from pathlib import Path
+WRITES = """import json
+from pathlib import Path
 folder = Path(output)
 (folder / "good.csv").write_text(f"level,psnr,seconds\\n{level},{20 + share},{id(folder)}\\n")
-(folder / "good.json").write_text('{"item": "good"}')
+record = {"item": "good", "files": {"good.csv": ""}, "parameters": {}, "rows": [], "commit": "abc", "images": images}
+(folder / "good.json").write_text(json.dumps(record))
 """
 FAILS = """from pathlib import Path
 (Path(output) / "bad.csv").write_text("half")
 raise RuntimeError("no such thing\\nand more")
 """
-DIES_ONCE = """import os
+DIES_ONCE = """import json, os
 from pathlib import Path
 died = Path(r"{marker}")
 if not died.exists():
     died.touch()
     os._exit(9)
 (Path(output) / "dies.csv").write_text("psnr\\n1.0\\n")
-(Path(output) / "dies.json").write_text("{{}}")
+record = {{"item": "dies", "files": {{}}, "parameters": {{}}, "rows": [], "commit": "abc", "images": images}}
+(Path(output) / "dies.json").write_text(json.dumps(record))
 """
 
 
 def write_notebook(path, *cells):
-    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    book = nbformat.v4.new_notebook(metadata={"language_info": {"name": "python"}})
     book.cells = [nbformat.v4.new_code_cell(source) for source in cells]
     book.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(book, path)
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
-    """Items good, bad, forgets and dies in a house of their own; its folder."""
+def project(tmp_path, monkeypatch):
+    """Items good, bad, forgets and dies in a project of their own; its folder."""
     (tmp_path / "notebooks").mkdir()
     cells = {
         "good": WRITES,
@@ -61,9 +66,8 @@ def house(tmp_path, monkeypatch):
         write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", PARAMETERS, cell)
     items = {name: Item(name, f"{name}.ipynb", f"what is {name}", (name,)) for name in cells}
     monkeypatch.setattr("memnet.publishing.items.ITEMS", items)
-    for name in ("NOTEBOOKS", "FIGURES"):
+    for name in ("NOTEBOOKS", "FIGURES", "BUILD"):
         monkeypatch.setattr(f"memnet.paths.{name}", tmp_path / name.lower())
-    monkeypatch.setattr("memnet.publishing.notebooks.EXECUTED", tmp_path / "executed")
     return tmp_path
 
 
@@ -71,30 +75,71 @@ def line_of(name, printed):
     return next(line for line in printed.splitlines() if line.startswith(f"{name} "))
 
 
-def test_an_item_is_made_from_its_notebook_and_compared_with_what_is_committed(house, capfd):
-    source = (house / "notebooks" / "good.ipynb").read_bytes()
-    assert reproduction.reproduce(["good"], images="embedded", parameters={"level": 4})
-    folder = house / "figures" / "embedded"
-    assert sorted(path.name for path in folder.iterdir()) == ["good.csv", "good.json"]
-    assert pd.read_csv(folder / "good.csv").level.item() == 4
+@pytest.fixture
+def committed(project):
+    """The item good in figures/, as its defaults make it."""
+    assert reproduction.reproduce(["good"], images="embedded", update=True)
+    return project / "figures" / "embedded"
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_item_is_made_in_build_and_agrees_with_what_is_committed(project, committed, capfd):
+    source, before = (project / "notebooks" / "good.ipynb").read_bytes(), contents_of(project / "figures")
+    assert reproduction.reproduce(["good"], images="embedded")
+    folder = project / "build" / "figures" / "embedded"
+    assert names_in(folder) == ["good.csv", "good.json"]
     record = json.loads((folder / "good.json").read_text())
     assert record["seconds"] > 0
-    assert record["parameters"] == {"images": "embedded", "fresh": False, "level": 4, "share": 0.5}
-    assert (house / "notebooks" / "good.ipynb").read_bytes() == source
-    assert (house / "executed" / "embedded" / "good.ipynb").is_file()
+    assert record["commit"] == "abc"
+    assert record["parameters"] == {"images": "embedded", "fresh": False, "level": 3, "share": 0.5}
     printed, warned = capfd.readouterr()
-    assert "good.csv is new" in line_of("good", printed)
+    assert line_of("good", printed).endswith("agrees with what is committed")
     assert "TCP" not in warned
+    executed = project / "build" / "executed" / "embedded"
+    assert f"files: {folder}\nexecuted notebooks, to read: {executed}\n" in printed
+    assert names_in(executed) == ["good.ipynb"]
+    assert (project / "notebooks" / "good.ipynb").read_bytes() == source
+    assert contents_of(project / "figures") == before
 
-    committed = (folder / "good.csv").read_bytes()
-    assert reproduction.reproduce(["good"], images="embedded", parameters={"share": 1, "level": 4}, output=house / "my")
-    assert "good.csv: psnr differs by up to 0.5" in line_of("good", capfd.readouterr().out)
-    assert pd.read_csv(house / "my" / "embedded" / "good.csv").psnr.item() == 21
-    assert (folder / "good.csv").read_bytes() == committed
+
+def contents_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_failing_notebook_leaves_the_last_good_files_and_the_others_go_on(house, capsys):
-    folder = house / "figures" / "embedded"
+def test_an_update_writes_what_is_committed_without_what_changes_at_every_run(project, committed):
+    first = (committed / "good.json").read_bytes()
+    assert not {"seconds", "commit"} & set(json.loads(first))
+    (committed / "good.csv").write_text("level,psnr,seconds\n3,99.0,1\n")
+    assert reproduction.reproduce(["good"], images="embedded", update=True)
+    assert pd.read_csv(committed / "good.csv").psnr.item() == 20.5
+    assert (committed / "good.json").read_bytes() == first
+    made = pd.read_csv(project / "figures" / "made.csv")
+    assert made[["item", "images", "commit"]].values.tolist() == [["good", "embedded", "abc"]]
+    for options in ({"output": project / "mine"}, {"parameters": {"level": 2}}):
+        with pytest.raises(ValueError, match="--update writes what the notebooks' own parameters give"):
+            reproduction.reproduce(["good"], images="embedded", update=True, **options)
+
+
+def test_other_parameters_are_not_compared_and_said(project, committed, capsys):
+    options = {"images": "embedded", "output": project / "my"}
+    assert reproduction.reproduce(["good"], parameters={"level": 4, "share": 0.5}, **options)
+    assert line_of("good", capsys.readouterr().out).endswith("not compared: level=4, committed 3")
+    assert pd.read_csv(project / "my" / "embedded" / "good.csv").level.item() == 4
+    assert names_in(project / "my" / "executed" / "embedded") == ["good.ipynb"]
+    assert reproduction.reproduce(["good"], parameters={"level": 3}, **options)
+    assert "agrees with what is committed" in line_of("good", capsys.readouterr().out)
+
+
+def test_what_is_not_committed_does_not_agree(project, capsys):
+    assert not reproduction.reproduce(["good"], images="embedded")
+    assert line_of("good", capsys.readouterr().out).endswith("is not committed")
+
+
+def test_a_failing_notebook_leaves_the_last_good_files_and_the_others_go_on(project, committed, capsys):
+    folder = project / "build" / "figures" / "embedded"
     folder.mkdir(parents=True)
     (folder / "bad.csv").write_text("good\n")
     assert not reproduction.reproduce(["bad", "forgets", "good"], images="embedded")
@@ -105,13 +150,59 @@ def test_a_failing_notebook_leaves_the_last_good_files_and_the_others_go_on(hous
     assert "forgets.ipynb did not write forgets, forgets.json" in line_of("forgets", printed)
     assert "made" in line_of("good", printed)
     assert (folder / "bad.csv").read_text() == "good\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["bad.csv", "good.csv", "good.json"]
+    assert names_in(folder) == ["bad.csv", "good.csv", "good.json"]
 
 
-def test_a_kernel_that_is_killed_gets_a_second_try(house):
-    assert reproduction.reproduce(["dies"], images="embedded")
-    assert (house / "died").exists()
-    assert (house / "figures" / "embedded" / "dies.csv").exists()
+def test_a_kernel_that_is_killed_gets_a_second_try(project):
+    assert reproduction.reproduce(["dies"], images="embedded", update=True)
+    assert (project / "died").exists()
+    assert (project / "figures" / "embedded" / "dies.csv").exists()
+
+
+def test_notebooks_run_with_the_interpreter_of_reproduce_whatever_kernels_there_are(project, committed, monkeypatch):
+    spec = {"argv": ["/nonexistent/python"], "display_name": "Python 3", "language": "python"}
+    (project / "kernels" / "python3").mkdir(parents=True)
+    (project / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(project))
+    assert reproduction.reproduce(["good"], images="embedded")
+
+
+def test_braces_in_a_path_are_no_parameters(project, committed, monkeypatch):
+    shutil.copytree(project / "notebooks", project / "{thesis}")
+    monkeypatch.setattr("memnet.paths.NOTEBOOKS", project / "{thesis}")
+    assert reproduction.reproduce(["good"], images="embedded", output=project / "{my} {0}")
+    assert names_in(project / "{my} {0}" / "embedded") == ["good.csv", "good.json"]
+
+
+def test_a_kill_while_files_are_moved_leaves_no_record_beside_mixed_files(project, tmp_path):
+    item, staging, target = Item("good", "good.ipynb", "", ("good",)), tmp_path / "staging", tmp_path / "target"
+    for folder in (staging, target):
+        folder.mkdir()
+        for name in ("good.csv", "good.json", "good.png"):
+            (folder / name).write_text(folder.name)
+    script = (
+        "import os, pathlib, sys\nfrom memnet.publishing import items, reproduction\n"
+        "replace, moved = pathlib.Path.replace, []\n"
+        "def killed(path, other):\n    moved.append(replace(path, other))\n    os._exit(9)\n"
+        "pathlib.Path.replace = killed\n"
+        "reproduction.move_over(items.Item('good', '', '', ()), *map(pathlib.Path, sys.argv[1:]))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, staging, target], check=False)
+    assert [path.read_text() for path in sorted(target.iterdir())] == ["staging", "target"]
+    assert names_in(target) == ["good.csv", "good.png"]
+    reproduction.move_over(item, staging, target)
+    assert {path.read_text() for path in target.iterdir()} == {"staging"}
+    assert names_in(target) == ["good.csv", "good.json", "good.png"]
+
+
+def test_what_a_kill_left_behind_goes_at_the_next_start(project, committed):
+    folder = project / "build" / "figures" / "embedded"
+    (folder / ".memnet-of-a-killed-run").mkdir(parents=True)
+    with paths.temporary_folder(folder) as living:
+        assert not (folder / ".memnet-of-a-killed-run").exists()
+        assert reproduction.reproduce(["good"], images="embedded")
+        assert living.exists()
+    assert names_in(folder) == ["good.csv", "good.json"]
 
 
 @pytest.mark.parametrize(
@@ -120,45 +211,46 @@ def test_a_kernel_that_is_killed_gets_a_second_try(house):
         ({"levle": 3}, "good.ipynb has no parameter 'levle': it declares images, output, fresh, level, share"),
         ({"level": "3"}, "good.ipynb: level is of type int, got '3'"),
         ({"level": True}, "level is of type int, got True"),
+        ({"level": 7}, "level is one of 2, 3, 4, got 7"),
         ({"share": "half"}, "share is of type float, got 'half'"),
         ({"output": "here"}, "output is given by the option --output"),
         ({"images": "benchmark"}, "images is given by the option --images"),
     ],
 )
-def test_a_wrong_parameter_is_refused_before_anything_runs(house, parameters, message):
+def test_a_wrong_parameter_is_refused_before_anything_runs(project, parameters, message):
     with pytest.raises(ValueError, match=message):
         reproduction.reproduce(["good"], images="embedded", parameters=parameters)
-    assert not (house / "figures").exists()
+    assert not (project / "build").exists()
 
 
-def test_folders_are_those_of_whoever_asks_though_notebooks_work_elsewhere(house, monkeypatch):
-    monkeypatch.chdir(house)
+def test_folders_are_those_of_whoever_asks_though_notebooks_work_elsewhere(project, monkeypatch):
+    monkeypatch.chdir(project)
     monkeypatch.setenv("MEMNET_DATA", "pictures")
-    assert reproduction.reproduce(["good"], images="embedded", output="mine")
-    assert sorted(path.name for path in (house / "mine" / "embedded").iterdir()) == ["good.csv", "good.json"]
-    assert os.environ["MEMNET_DATA"] == str(house / "pictures")
+    reproduction.reproduce(["good"], images="embedded", output="mine")
+    assert names_in(project / "mine" / "embedded") == ["good.csv", "good.json"]
+    assert os.environ["MEMNET_DATA"] == str(project / "pictures")
 
 
-def test_a_parameter_of_other_notebooks_is_refused_with_their_names(house):
-    write_notebook(house / "notebooks" / "bad.ipynb", PARAMETERS + "only: int = 1  # here\n", FAILS)
+def test_a_parameter_of_other_notebooks_is_refused_with_their_names(project):
+    write_notebook(project / "notebooks" / "bad.ipynb", PARAMETERS + "only: int = 1  # here\n", FAILS)
     with pytest.raises(ValueError, match=r"has no parameter 'only': .* share; items that have it: bad$"):
         reproduction.reproduce(["good", "bad"], images="embedded", parameters={"only": 2})
     with pytest.raises(ValueError, match=r"no parameter 'none': it declares images.* share$"):
         reproduction.reproduce(["good"], images="embedded", parameters={"none": 2})
 
 
-def test_what_cannot_be_made_is_refused_in_one_sentence(house, monkeypatch):
+def test_what_cannot_be_made_is_refused_in_one_sentence(project, monkeypatch):
     with pytest.raises(ValueError, match="unknown item 'tabel1': choose some of good, bad"):
         reproduction.reproduce(["tabel1"])
     with pytest.raises(ValueError, match="embedded, benchmark or auto, got 'all'"):
         reproduction.reproduce(["good"], images="all")
-    monkeypatch.setenv("MEMNET_DATA", str(house))
+    monkeypatch.setenv("MEMNET_DATA", str(project))
     with pytest.raises(ValueError, match=r"Set5.* not on disk: run `memnet data fetch`, or set MEMNET_DATA"):
         reproduction.reproduce(["good"], images="benchmark")
-    (house / "file").touch()
+    (project / "file").touch()
     with pytest.raises(ValueError, match="cannot be made a folder"):
-        reproduction.reproduce(["good"], images="embedded", output=house / "file")
-    (house / "notebooks" / "good.ipynb").unlink()
+        reproduction.reproduce(["good"], images="embedded", output=project / "file")
+    (project / "notebooks" / "good.ipynb").unlink()
     with pytest.raises(ValueError, match="run memnet from a checkout"):
         reproduction.reproduce(["good"], images="embedded")
 
@@ -183,6 +275,7 @@ OLD = {
     "ssim": [0.9, np.nan],
     "pictures": [5, 676992],
     "seconds": [1.0, 2],
+    "share": [0.001, 0.001],
 }
 
 
@@ -197,7 +290,9 @@ OLD = {
         ({"ssim": [0.9, 0.8]}, ["t.csv: ssim is missing in one of the two in 1 of 2 rows"]),
         ({"pictures": [5, 676991]}, ["t.csv: pictures differs in 1 of 2 rows"]),
         ({"method": ["a", None]}, ["t.csv: method differs in 1 of 2 rows"]),
-        ({"more": [1, 2]}, ["t.csv has another shape than before"]),
+        ({"more": [1, 2]}, ["t.csv differs in its rows or columns"]),
+        ({"share": [0.002, 0.001]}, ["t.csv: share differs by up to 0.001"]),
+        ({"share": [0.0010001, 0.001]}, []),
     ],
 )
 def test_tables_agree_within_the_tolerance_of_each_column(change, words):
@@ -213,38 +308,91 @@ def test_live_training_is_compared_with_tolerances_of_its_own():
         assert compare.differences(old.assign(**{column: old[column] + change}), old, tolerances, "t.csv"), column
 
 
-def test_agreement_says_when_there_is_nothing_to_compare(tmp_path):
-    item = Item("good", "good.ipynb", "", ("good",))
-    assert compare.agreement(item, tmp_path, tmp_path) == ("has no numbers to compare", True)
-    (tmp_path / "good.csv").write_text("psnr\n1.0\n")
-    assert compare.agreement(item, tmp_path, tmp_path) == ("agrees with what is committed", True)
+def test_a_column_without_a_finite_number_is_compared_too():
+    old, new = pd.Series([np.inf, np.nan], name="decay"), pd.Series([1.0, np.nan], name="decay")
+    assert compare.difference(new, old, {}) == "differs by up to inf"
+
+
+def lay_out(folder, number, *, files=("good.csv",), parameters=None):
+    """A folder with the item good: its record and its tables, which hold one number."""
+    folder.mkdir()
+    record = {"item": "good", "files": dict.fromkeys(files, ""), "parameters": parameters or {}}
+    (folder / "good.json").write_text(json.dumps(record))
+    for name in files:
+        (folder / name).write_text(f"psnr\n{number}\n")
+    return folder
+
+
+GOOD = Item("good", "good.ipynb", "", ("good",))
+
+
+@pytest.mark.parametrize(
+    ("made", "before", "expected"),
+    [
+        ((), (), ("has no numbers to compare", True)),
+        (("good.csv",), ("good.csv",), ("agrees with what is committed", True)),
+        (("good.csv", "more.csv"), ("good.csv",), ("more.csv is not committed", False)),
+        (("good.csv",), ("good.csv", "more.csv"), ("more.csv is committed, but was not made", False)),
+    ],
+)
+def test_a_table_on_one_side_alone_is_a_difference(tmp_path, made, before, expected):
+    folders = lay_out(tmp_path / "made", 1.0, files=made), lay_out(tmp_path / "before", 1.0, files=before)
+    assert compare.agreement(GOOD, *folders, {}) == expected
+
+
+PERSON = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+
+
+def git(folder, *words):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", *PERSON, *words], cwd=folder, check=True, capture_output=True, text=True, env=environment
+    )
+    return done.stdout.strip()
 
 
 def test_files_are_compared_as_they_were_committed(tmp_path, monkeypatch):
-    how = {"cwd": tmp_path, "check": True, "capture_output": True}
-    item, made, folder = Item("good", "good.ipynb", "", ("good",)), tmp_path / "made", tmp_path / "figures"
-    for path, number in ((made, "2.0"), (folder, "1.0")):
-        path.mkdir()
-        (path / "good.csv").write_text(f"psnr\n{number}\n")
-    (made / "more.csv").write_text("psnr\n1.0\n")
-    person = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-    for words in (("init",), ("add", "figures"), (*person, "commit", "-m", "one")):
-        subprocess.run(["git", *words], **how)
+    made, folder = lay_out(tmp_path / "made", 2.0), lay_out(tmp_path / "figures", 1.0)
+    for words in (("init",), ("add", "figures"), ("commit", "-m", "one")):
+        git(tmp_path, *words)
     (folder / "good.csv").write_text("psnr\n2.0\n")  # a run has been here since
     monkeypatch.setattr("memnet.paths.ROOT", tmp_path)
-    words = "good.csv: psnr differs by up to 1; more.csv is new"
-    assert compare.agreement(item, made, folder) == (words, False)
-    shutil.rmtree(tmp_path / ".git")  # a copy without git, whose commit somebody tells
+    assert compare.agreement(GOOD, made, folder, {}) == ("good.csv: psnr differs by up to 1", False)
+    shutil.rmtree(tmp_path / ".git")  # a copy without git, whose commit is given
     monkeypatch.setenv("MEMNET_COMMIT", "5f3fe621431a")
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert compare.agreement(item, made, folder) == ("more.csv is new", True)
+    assert compare.agreement(GOOD, made, folder, {}) == ("agrees with what is committed", True)
 
 
-def test_numbers_that_differ_are_a_failure_unless_parameters_asked_for_them(house):
-    assert reproduction.reproduce(["good"], images="embedded")
-    assert reproduction.reproduce(["good"], images="embedded", parameters={"level": 4}, output=house / "mine")
-    (house / "figures" / "embedded" / "good.csv").write_text("level,psnr,seconds\n3,99.0,1\n")
+@pytest.mark.parametrize("foreign", ["folder", "GIT_DIR", "broken"])
+def test_a_foreign_repository_says_nothing_about_this_project(tmp_path, monkeypatch, foreign):
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "thesis")
+    root = tmp_path / "memnet-main"
+    root.mkdir()
+    if foreign == "broken":
+        (root / ".git").mkdir()  # which git takes for no repository, and would search upwards
+    if foreign == "GIT_DIR":
+        monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setattr("memnet.paths.ROOT", root)
+    made, folder = lay_out(tmp_path / "made", 2.0), lay_out(root / "figures", 1.0)
+    assert provenance.commit() is None
+    assert compare.agreement(GOOD, made, folder, {}) == ("good.csv: psnr differs by up to 1", False)
+    if foreign == "folder":
+        git(root, "init")
+        git(root, "commit", "--allow-empty", "-m", "own")
+        assert git(root, "rev-parse", "--short=12", "HEAD") == provenance.commit()
+
+
+def test_numbers_that_differ_are_a_failure(project, committed):
+    (committed / "good.csv").write_text("level,psnr,seconds\n3,99.0,1\n")
     assert not reproduction.reproduce(["good"], images="embedded")
+
+
+def test_a_broken_record_is_named(tmp_path):
+    for text in ("", "[]", "null", '{"item": "other"}', '{"item": "good", "files": [], "parameters": {}}'):
+        (tmp_path / "good.json").write_text(text)
+        with pytest.raises(ValueError, match=r"good\.json is no record of the item good: make it again"):
+            records.read("good", tmp_path)
 
 
 def saved(folder):
@@ -259,7 +407,7 @@ def saved(folder):
     )
 
 
-def test_what_is_saved_has_stable_bytes_and_says_what_made_it(house, tmp_path, monkeypatch):
+def test_what_is_saved_has_stable_bytes_and_says_what_made_it(project, tmp_path, monkeypatch):
     from memnet.protocol import datasets
 
     monkeypatch.setattr("memnet.study.registry.trained", lambda run: False)
@@ -289,6 +437,6 @@ def test_provenance_says_when_and_on_what_rows_were_measured(monkeypatch, tmp_pa
     assert artifacts.rows_behind(rows[:2]) == [expected]
 
 
-def test_a_promised_file_that_is_not_saved_is_an_error(house):
+def test_a_promised_file_that_is_not_saved_is_an_error(project):
     with pytest.raises(ValueError, match="item good promises good"):
-        artifacts.save("good", images="embedded", output=str(house))
+        artifacts.save("good", images="embedded", output=str(project))

@@ -1,7 +1,6 @@
 """Write the files of an item: figures, tables, and what made them."""
 
 import hashlib
-import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +10,9 @@ import pandas as pd
 from memnet import paths
 from memnet.network import checkpoints
 from memnet.protocol import datasets
-from memnet.publishing import items, tables
+from memnet.publishing import items, records, tables
 from memnet.study import provenance, registry, store
 
-TRIED = paths.ROOT / "build" / "figures"  # what notebooks write that are run by hand
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "matplotlib", "pillow", "papermill")
 
 
@@ -22,7 +20,7 @@ def save(
     name: str,
     *,
     images: str,
-    output: str = "",
+    output: str,
     figures: dict | None = None,
     numbers: dict[str, pd.DataFrame] | None = None,
     runs: tuple[str, ...] = (),
@@ -31,11 +29,10 @@ def save(
     parameters: dict | None = None,
     headline: tuple[str, float | None, float | None] | None = None,
 ) -> Path:
-    """Write what an item consists of, with its provenance beside it, to `output`, or to build/figures/`images`; where.
+    """Write what an item consists of, with its record beside it, to `output`, or to build/figures/`images`; where.
 
-    So a notebook that is tried out in JupyterLab leaves what is committed alone: `reproduce` gives an `output`.
     `figures` (name: Figure) become PNG (300 dpi) and PDF, `numbers` (name: DataFrame) CSV, Markdown and LaTeX, all with
-    stable bytes. NAME.json says which weights, pictures, versions and parameters made them, and when and on what the
+    stable bytes. NAME.json says which weights, images, versions and parameters made them, and when and on what the
     `rows` (of `evaluation`) were measured; `headline` is the number that stands for the item: (what it is, the paper's,
     ours). Raises ValueError when a promised file is not among them.
     """
@@ -43,14 +40,14 @@ def save(
     absent = set(items.ITEMS[name].writes) - set(figures) - set(numbers)
     if absent:
         raise ValueError(f"item {name} promises {', '.join(sorted(absent))}, which is not among what is saved")
-    folder = Path(output) if output else TRIED / images
+    folder = Path(output) if output else paths.BUILD / "figures" / images
     folder.mkdir(parents=True, exist_ok=True)
     written = [path for title, figure in figures.items() for path in write_figure(folder / title, figure)]
     written += [path for title, table in numbers.items() for path in write_table(folder / title, table)]
     record = provenance_of(name, images=images, runs=runs, sets=sets, rows=rows, parameters=parameters or {})
     record["headline"] = headline
     record["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()[:16] for p in sorted(written)}
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    records.write(record, folder)
     return folder
 
 
@@ -80,7 +77,7 @@ def provenance_of(
     rows: pd.DataFrame | None,
     parameters: dict,
 ) -> dict:
-    """What made an item: weights' and pictures' hashes, rows, protocol, parameters, versions, commit."""
+    """What made an item: weights' and images' hashes, rows, protocol, parameters, versions, commit."""
     trained = [run for run in runs if registry.trained(run)]
     return {
         "item": name,

@@ -1,9 +1,8 @@
-"""What is said about the results in words, written from the files: README, REPORT and the list of weights.
+"""The tables of README.md, figures/REPORT.md and data/weights/README.md, written from the files.
 
-Nothing in these tables is typed: numbers come from figures/*/ITEM.json and *.csv, and from inside the weights.
+Their numbers come from figures/*/ITEM.json and *.csv, and from inside the weights.
 """
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,7 @@ import pandas as pd
 from memnet import paths
 from memnet.network import checkpoints
 from memnet.protocol import datasets, tasks
-from memnet.publishing import tables
+from memnet.publishing import records, tables
 from memnet.publishing.items import IMAGES, ITEMS, Item
 from memnet.study import registry, train_run
 from memnet.training.config import RECIPES
@@ -58,17 +57,11 @@ def write() -> list[Path]:
     return list(texts)
 
 
-def record_of(name: str, folder: Path) -> dict | None:
-    """The provenance of an item in a folder of figures; None when it was not made there."""
-    path = folder / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
 # -------------------------------------------------------------------------------------------------------------- README
 def readme() -> str:
     """README.md with its table of items, and how far the weights are, renewed."""
     text = README.read_text(encoding="utf-8")
-    for name, content in (("items", items_table()), ("standing", standing())):
+    for name, content in (("items", items_table()), ("standing", summary())):
         begin, end = f"<!-- {name}: written by `memnet report` -->", f"<!-- end of {name} -->"
         before, found, rest = text.partition(begin)
         assert found, f"README.md has no place for {name}"
@@ -76,8 +69,8 @@ def readme() -> str:
     return text
 
 
-def standing() -> str:
-    """In words, how far the weights are: what they were trained on, and how their numbers stand to the paper's."""
+def summary() -> str:
+    """How far the networks are trained and how their numbers compare with the paper's, a sentence a line."""
     table = registry.overview()
     done = table[table.steps != "not trained"]
     steps = sorted(int(number) for number in done.steps)
@@ -91,11 +84,11 @@ def standing() -> str:
             for _ in range(len(done) < len(table))
         ),
     ]
-    return "\n".join([*lines, *standing_of_cells()]) + "\n"
+    return "\n".join([*lines, *differences_to_the_paper()]) + "\n"
 
 
-def standing_of_cells() -> list[str]:
-    """In words, the spans of our differences to the paper, and which sets are measured in part or not at all."""
+def differences_to_the_paper() -> list[str]:
+    """The ranges of our differences to the paper, and the sets measured in part or not at all, in sentences."""
     cells = [pd.read_csv(path) for path in sorted((paths.FIGURES / "benchmark").glob("table[1-6].csv"))]
     if not cells:
         return []
@@ -127,19 +120,19 @@ def items_table() -> str:
     """The README's table of items in Markdown."""
     lines = ["| item | notebook | command | s | number | paper | ours | file |", "| --- " * 8 + "|"]
     lines += ["| " + " | ".join(items_line(item)) + " |" for item in ITEMS.values()]
-    records = [record_of(name, paths.FIGURES / "embedded") for name in ITEMS]
-    total = sum(record["seconds"] for record in records if record)
+    made = records.made()
+    total = made[made["images"] == "embedded"].seconds.sum()
     note = f"Seconds: embedded set, 2 CPU cores; {total:.0f} in all. Numbers: PSNR in dB unless said otherwise; all: "
     return "\n".join(lines) + f"\n\n{note}[figures/REPORT.md](figures/REPORT.md).\n"
 
 
 def items_line(item: Item) -> list[str]:
     """The cells of one item in the README's table."""
-    records = {images: record_of(item.name, paths.FIGURES / images) for images in IMAGES}
-    seconds = (records["embedded"] or {}).get("seconds", float("nan"))
-    record = records["benchmark"] or records["embedded"] or {}
-    what, *numbers = record.get("headline") or ("", None, None)
-    folder = "benchmark" if records["benchmark"] else "embedded"
+    found = {images: records.read(item.name, paths.FIGURES / images) for images in IMAGES}
+    seconds = records.made_of(item.name, "embedded")["seconds"]
+    record = found["benchmark"] or found["embedded"] or {}
+    title, *numbers = record.get("headline") or ("", None, None)
+    folder = "benchmark" if found["benchmark"] else "embedded"
     pictures = [name for name in item.writes if (paths.FIGURES / folder / f"{name}.png").exists()]
     file = f"{pictures[0]}.png" if pictures else f"{item.writes[0]}.md"
     return [
@@ -147,7 +140,7 @@ def items_line(item: Item) -> list[str]:
         f"[{item.shows}](notebooks/{item.notebook})",
         f"`memnet reproduce {item.name}`",
         f"{seconds:.0f}",
-        what,
+        title,
         *("–" if value is None else f"{value:.2f}" for value in numbers),
         f"[{file}](figures/{folder}/{file})",
     ]
@@ -159,7 +152,7 @@ def report() -> str:
     parts = [REPORT_HEAD, tables.to_markdown(overview())]
     for item in ITEMS.values():
         folder = paths.FIGURES / "benchmark"
-        record = record_of(item.name, folder) or record_of(item.name, folder := paths.FIGURES / "embedded")
+        record = records.read(item.name, folder) or records.read(item.name, folder := paths.FIGURES / "embedded")
         if record is None:
             parts.append(f"## {item.name}: {item.shows}\n\nNot made.\n")
         else:
@@ -180,22 +173,22 @@ def section(item: Item, record: dict, folder: Path) -> str:
 
 
 def made_by(record: dict) -> str:
-    """The provenance of an item in words."""
+    """What made an item, in sentences."""
+    made = records.made_of(record["item"], record["images"])
     weights = ", ".join(f"{run} `{digest}`" for run, digest in record["weights"].items()) or "none"
     sets = ", ".join(f"{name} `{digest}`" for name, digest in record["pictures"].items()) or "none"
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     files = ", ".join(f"[{name}]({record['images']}/{name})" for name in record["files"])
     rows = ", ".join(dict.fromkeys(f"{row['date']} on {row['device']}" for row in record.get("rows", [])))
     measured = f"Rows measured {rows}. " if rows else ""
-    what, *numbers = record.get("headline") or ("", None, None)
-    words = [
-        f"{who} {number:.2f}" for who, number in zip(("paper", "ours"), numbers, strict=True) if number is not None
-    ]
-    headline = f"{what}: {', '.join(words)}.\n\n" if what else ""
+    title, *numbers = record.get("headline") or ("", None, None)
+    both = zip(("paper", "ours"), numbers, strict=True)
+    values = ", ".join(f"{who} {number:.2f}" for who, number in both if number is not None)
+    headline = f"{title}: {values}.\n\n" if title else ""
     return headline + (
-        f"Made from notebooks/{record['notebook']} on the {record['images']} pictures in {record['seconds']:.0f} s. "
+        f"Made from notebooks/{record['notebook']} on the {record['images']} pictures in {made['seconds']:.0f} s. "
         f"Weights: {weights}. Pictures: {sets}. Protocol {record['protocol']}; {versions}; "
-        f"commit {record['commit']}. {measured}\n\n"
+        f"commit {made['commit']}. {measured}\n\n"
         f"Files: {files}.\n"
     )
 
@@ -210,7 +203,7 @@ def cells_of(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(cell: tuple) -> str:
-    """In words, how a number of ours stands to the paper's; where one of them is missing, which."""
+    """How a number of ours compares with the paper's; where one of them is missing, which."""
     note = cell.note if isinstance(cell.note, str) else ""
     if note:
         return note
@@ -222,7 +215,7 @@ def verdict(cell: tuple) -> str:
 
 
 def overview() -> pd.DataFrame:
-    """Each table in one row: how many cells are ours to fill, how many are measured whole, and how they stand."""
+    """Each table in one row: how many cells are ours to fill, how many are measured whole, and how they compare."""
     rows = []
     for item in ITEMS.values():
         path = paths.FIGURES / "benchmark" / f"{item.name}.csv"

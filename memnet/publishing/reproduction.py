@@ -1,17 +1,14 @@
 """Make items again: run their notebooks and compare what they write with what is committed."""
 
 import ast
-import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from memnet import paths
-from memnet.protocol import datasets
-from memnet.publishing import compare, items, notebooks
+from memnet.protocol import datasets, tasks
+from memnet.publishing import compare, items, notebooks, records
 from memnet.publishing.items import GIVEN, IMAGES, Item
 from memnet.publishing.notebooks import NotebookFailed
 
@@ -23,40 +20,50 @@ def reproduce(
     parameters: dict | None = None,
     output: Path | None = None,
     fresh: bool = False,
+    update: bool = False,
 ) -> bool:
     """Run the notebooks of the items `names` (by default all), print a line for each; whether all agree.
 
-    What is made is compared with what is committed; with `parameters` a difference is what was asked for.
-
-    `images` is embedded, benchmark, or auto: benchmark where all test sets are on disk. A notebook works in a folder
-    of its own, and only a complete result replaces what was in `output` (figures/ by default). Raises ValueError for
-    an unknown item, or a parameter that a notebook does not declare or that has another type.
+    The files go to `output` (build/figures by default), in a folder of the name of `images`, and are compared with
+    what is committed in figures/. With `update` they replace these, whether they agree or not. `images` is embedded,
+    benchmark, or auto: benchmark where all test sets are on disk. A notebook works in a folder of its own, and only a
+    complete result replaces what was there before. Raises ValueError for an unknown item, or a parameter that a
+    notebook does not declare, that has another type or that is no scale of a network.
     """
+    parameters = parameters or {}
+    if update and (parameters or output):
+        raise ValueError("--update writes what the notebooks' own parameters give to figures/: leave out the others")
     chosen = [items.find_item(name) for name in names or items.ITEMS]
     images = resolve_images(images)
-    check_parameters(chosen, parameters or {})
-    target = make_target(Path(output) if output else paths.FIGURES, images)
+    check_parameters(chosen, parameters)
+    target, executed = make_folders(output, images, update=update)
     if os.environ.get("MEMNET_DATA"):  # notebooks work in folders of their own
-        os.environ["MEMNET_DATA"] = os.path.abspath(os.environ["MEMNET_DATA"])
+        os.environ["MEMNET_DATA"] = os.path.abspath(os.path.expanduser(os.environ["MEMNET_DATA"]))
     results = []
     for number, item in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {item.name}: {item.shows}", file=sys.stderr, flush=True)
-        given = {"images": images, "fresh": fresh, **(parameters or {})}
-        results.append(run_item(item, given, target))
-    print(f"\n{images} pictures, files in {target}, compared with {paths.FIGURES / images}")
+        given = {"images": images, "fresh": fresh, **parameters}
+        results.append(run_item(item, given, target, executed, update=update))
+    print(f"\n{images} images, compared with {paths.FIGURES / images}")
     for item, result in zip(chosen, results, strict=True):
-        print(f"{item.name:10} {result['state']:7} {result['seconds']:6.1f} s  {result['words']}")
-    return all(result["state"] == "made" and (parameters or result["agrees"]) for result in results)
+        print(f"{item.name:10} {result['state']:7} {result['seconds']:6.1f} s  {result['message']}")
+    print(f"files: {target}\nexecuted notebooks, to read: {executed}")
+    return all(result["state"] == "made" and (update or result["agrees"]) for result in results)
 
 
-def make_target(output: Path, images: str) -> Path:
-    """The folder for the files; ValueError when it cannot be made."""
-    target = output.absolute() / images  # a notebook works in another folder
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{target} cannot be made a folder for the results ({error.strerror})") from error
-    return target
+def make_folders(output: Path | None, images: str, *, update: bool) -> tuple[Path, Path]:
+    """The folders for the files and for the executed notebooks; ValueError when they cannot be made."""
+    root = Path(output or paths.BUILD / "figures").absolute()  # a notebook works in another folder
+    executed = (root if output else paths.BUILD) / "executed" / images
+    target = (paths.FIGURES if update else root) / images
+    for folder in (target, executed):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"{folder} cannot be made a folder for the results ({error.strerror}): choose another --output"
+            ) from error
+    return target, executed
 
 
 def resolve_images(images: str) -> str:
@@ -93,8 +100,11 @@ def parse_parameters(pairs: list[str]) -> dict:
 
 
 def check_parameters(chosen: list[Item], given: dict) -> None:
-    """Raise ValueError for a name that a notebook of `chosen` does not declare, or a value of another type."""
+    """Raise ValueError for a name that a notebook of `chosen` does not have, a value of another type, or no scale."""
     known = {item.name: notebooks.declared(paths.NOTEBOOKS / item.notebook) for item in items.ITEMS.values()}
+    for item in chosen:
+        if "output" not in known[item.name]:
+            raise ValueError(f"{item.notebook} has no parameter output: it cannot be told where to write its files")
     for name, value in given.items():
         if name in GIVEN:
             raise ValueError(f"the parameter {name} is given by the option {GIVEN[name]}")
@@ -107,44 +117,59 @@ def check_parameters(chosen: list[Item], given: dict) -> None:
             wanted = type(known[item.name][name])
             if type(value) is not wanted and not (wanted is float and type(value) is int):
                 raise ValueError(f"{item.notebook}: {name} is of type {wanted.__name__}, got {value!r}")
+        check_level(name, value)
 
 
-def run_item(item: Item, parameters: dict, target: Path) -> dict:
-    """Run an item's notebook apart and move what it made to `target`; state (made, failed), seconds, words."""
-    staging = Path(tempfile.mkdtemp(prefix=f".{item.name}-", dir=target))
+def check_level(name: str, value: object) -> None:
+    """Raise ValueError when a parameter is a scale (or a `level`, which is one) that no network is trained for."""
+    scales = tasks.task("super-resolution").levels
+    if name in ("scale", "level") and value not in scales:
+        raise ValueError(f"{name} is one of {', '.join(map(str, scales))}, got {value}")
+
+
+def run_item(item: Item, parameters: dict, target: Path, executed: Path, *, update: bool) -> dict:
+    """Run an item's notebook apart and move what it made to `target`; state (made, failed), seconds, message."""
     begin = time.monotonic()
-    try:
-        notebooks.execute(item, {**parameters, "output": str(staging)}, notebooks.EXECUTED / target.name)
-        seconds = time.monotonic() - begin
-        check_complete(item, staging)
-        words, agrees = compare.agreement(item, staging, paths.FIGURES / target.name)
-        complete_record(staging / f"{item.name}.json", item, parameters, seconds)
-        move_over(staging, target)
-        return {"state": "made", "seconds": seconds, "words": words, "agrees": agrees}
-    except NotebookFailed as error:
-        return {"state": "failed", "seconds": time.monotonic() - begin, "words": str(error)}
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with paths.temporary_folder(target) as staging:
+        try:
+            notebooks.execute(item, {**parameters, "output": str(staging)}, executed)
+            seconds = time.monotonic() - begin
+            check_complete(item, staging)
+            message, agrees = compare.agreement(item, staging, paths.FIGURES / target.name, parameters)
+            finish_record(item, staging, parameters, seconds, update=update)
+            move_over(item, staging, target)
+            return {"state": "made", "seconds": seconds, "message": message, "agrees": agrees}
+        except NotebookFailed as error:
+            return {"state": "failed", "seconds": time.monotonic() - begin, "message": str(error)}
 
 
 def check_complete(item: Item, made: Path) -> None:
-    """Raise NotebookFailed when a file that the item promises, or its provenance, was not written."""
+    """Raise NotebookFailed when a file that the item promises, or its record, was not written."""
     absent = [name for name in item.writes if not list(made.glob(f"{name}.*"))]
     absent += [f"{item.name}.json"] * (not (made / f"{item.name}.json").exists())
     if absent:
         raise NotebookFailed(f"{item.notebook} did not write {', '.join(absent)}")
 
 
-def complete_record(record: Path, item: Item, given: dict, seconds: float) -> None:
-    """Add the time that an item took to its provenance, and all parameters of its notebook but where it wrote to."""
+def finish_record(item: Item, folder: Path, given: dict, seconds: float, *, update: bool) -> None:
+    """Add to a record the time that the item took, and all parameters of its notebook but where it wrote to.
+
+    In an `update` time and commit go to figures/made.csv instead, which is tracked apart from what they do not change.
+    """
     known = notebooks.declared(paths.NOTEBOOKS / item.notebook)
     parameters = {name: given.get(name, value) for name, value in known.items() if name != "output"}
-    content = json.loads(record.read_text()) | {"parameters": parameters, "seconds": round(seconds, 1)}
-    record.write_text(json.dumps(content, indent=1) + "\n")
+    record = records.read(item.name, folder) | {"parameters": parameters, "seconds": round(seconds, 1)}
+    if update:
+        records.note_made(record)
+    records.write(records.lasting(record) if update else record, folder)
 
 
-def move_over(staging: Path, target: Path) -> None:
-    """Move every file of `staging` into `target`, each at once."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(staging.iterdir()):
+def move_over(item: Item, staging: Path, target: Path) -> None:
+    """Move every file of `staging` into `target`: the old record goes first and the new one comes last.
+
+    So files of two runs, which a kill may leave behind, never stand beside a record.
+    """
+    record = f"{item.name}.json"
+    (target / record).unlink(missing_ok=True)
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == record):
         path.replace(target / path.name)

@@ -15,18 +15,23 @@ def commit() -> str | None:
 
     MEMNET_COMMIT says it for a copy without git.
     """
-    if told := os.environ.get("MEMNET_COMMIT"):
-        return told
+    if named := os.environ.get("MEMNET_COMMIT"):
+        return named
     number = git("rev-parse", "--short=12", "HEAD")
     changed = git("status", "--porcelain", "--untracked-files=no", "--", "memnet", "notebooks")
     return f"{number}-dirty" if number and changed else number
 
 
 def git(*words: str) -> str | None:
-    """What git says of this checkout; None where there is none, or no git."""
+    """What git answers about the repository whose top folder is ROOT; None without one, or without git.
+
+    A repository around ROOT and the variables GIT_* of the caller are not asked.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_CEILING_DIRECTORIES"] = str(paths.ROOT.parent)  # git searches no folder from this one upwards
     command = ["git", "-C", str(paths.ROOT), *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     except FileNotFoundError:
         return None
     return done.stdout.strip() or None
