@@ -46,7 +46,9 @@ record = {{"item": "dies", "files": {{}}, "parameters": {{}}, "rows": [], "commi
 
 
 def write_notebook(path, *cells):
-    book = nbformat.v4.new_notebook(metadata={"language_info": {"name": "python"}})
+    book = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
+    )
     book.cells = [nbformat.v4.new_code_cell(source) for source in cells]
     book.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(book, path)

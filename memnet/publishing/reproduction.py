@@ -171,5 +171,5 @@ def move_over(item: Item, staging: Path, target: Path) -> None:
     """
     record = f"{item.name}.json"
     (target / record).unlink(missing_ok=True)
-    for path in sorted(staging.iterdir(), key=lambda path: path.name == record):
+    for path in sorted(staging.iterdir(), key=lambda path: (path.name == record, path.name)):
         path.replace(target / path.name)
