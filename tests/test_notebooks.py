@@ -34,7 +34,7 @@ def test_item_is_made_and_agrees_with_the_committed_files(name, output, capfd):
     for file, digest in record["files"].items():
         content = (output / "embedded" / file).read_bytes()
         assert hashlib.sha256(content).hexdigest()[:16] == digest
-        assert file in committed, f"{file} is not committed in figures/embedded: run `memnet reproduce {name}`"
+        assert file in committed, f"{file} is not committed in figures/embedded: run `memnet reproduce {name} --update`"
         if file.endswith(".png"):
             check_picture(output / "embedded" / file)
     assert "agrees" in line or "no numbers" in line, line
