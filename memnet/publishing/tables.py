@@ -1,8 +1,6 @@
 """Tables 1-6: the paper's numbers beside ours, as CSV, Markdown and LaTeX. Rows in, tables out: nothing is measured."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -11,7 +9,7 @@ from memnet.protocol import datasets, tasks
 from memnet.publishing import printed
 from memnet.study import evaluation, registry, size, store
 
-# Table: run -> the method whose column it stands in. All but "trained longer" of tables 2 and 6 had one budget.
+# Table: run -> the method whose column it is in. All but "trained longer" of tables 2 and 6 had one budget.
 RUNS = {
     1: {"sr-M6R6-NL-scratch": "MemNet_NL", "sr-M6R6-NS-scratch": "MemNet_NS", "sr-M6R6-scratch": "MemNet"},
     2: {
@@ -20,17 +18,17 @@ RUNS = {
         "sr-M6R6-91-basic": "MemNet (no multi-supervision; 91 images)",
         "sr-M6R6-91": "MemNet (multi-supervised; 91 images)",
         "sr-M6R6-brief": "MemNet (multi-supervised; 291 images)",
-        "sr-M6R6": "MemNet (multi-supervised; 291 images), trained longer",
+        "sr-M6R6": "MemNet (multi-supervised; 291 images), grown and trained longer",
     },
-    3: {"denoising-M6R6": "MemNet", "denoising-M6R6-scratch": "MemNet, deep from the start"},
-    4: {"sr-M6R6": "MemNet", "sr-M6R6-scratch": "MemNet, deep from the start"},
-    5: {"jpeg-M6R6": "MemNet", "jpeg-M6R6-scratch": "MemNet, deep from the start"},
+    3: {"denoising-M6R6": "MemNet", "denoising-M6R6-scratch": "MemNet (from scratch)"},
+    4: {"sr-M6R6": "MemNet", "sr-M6R6-scratch": "MemNet (from scratch)"},
+    5: {"jpeg-M6R6": "MemNet", "jpeg-M6R6-scratch": "MemNet (from scratch)"},
     6: {
         "sr-M4R6": "MemNet_M4R6 (depth 54)",
         "sr-M6R6-brief": "MemNet_M6R6 (depth 80)",
         "sr-M6R8": "MemNet_M6R8 (depth 104)",
         "sr-M10R10": "MemNet_M10R10 (depth 212)",
-        "sr-M6R6": "MemNet_M6R6 (depth 80), trained longer",
+        "sr-M6R6": "MemNet_M6R6 (depth 80), grown and trained longer",
     },
 }
 INPUTS = {name: task.degraded for name, task in tasks.TASKS.items()}  # the degraded picture as a method
@@ -210,32 +208,8 @@ def headline(table: pd.DataFrame, *, dataset: str, level: int, method: str) -> t
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
-@dataclass(frozen=True)
-class Markup:
-    """How a language writes bold, underlined, a mark after a number, and plain text."""
-
-    bold: Callable[[str], str]
-    underlined: Callable[[str], str]
-    mark: str
-    text: Callable[[str], str]
-
-
-LATEX_CHARACTERS = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    printed.MARK: r"$^\dagger$",
-}
-MARKDOWN = Markup("**{}**".format, "<u>{}</u>".format, printed.MARK, lambda text: text.replace("|", r"\|"))
-LATEX = Markup(
-    r"\textbf{{{}}}".format,
-    r"\underline{{{}}}".format,
-    r"$^\dagger$",
-    lambda text: "".join(LATEX_CHARACTERS.get(c, c) for c in text),
-)
-LEGEND = "PSNR in dB / SSIM; best bold, second underlined among whole sets; difference is ours less the paper's"
+SOURCES = ["paper", "ours", "difference"]
+LEGEND = "PSNR in dB / SSIM; the best PSNR among whole sets is bold; the difference is ours less the paper's"
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -243,151 +217,97 @@ def to_csv(table: pd.DataFrame) -> str:
     return table.round(DECIMALS).to_csv(index=False, lineterminator="\n")
 
 
-def to_markdown(table: pd.DataFrame, *, best: tuple[str, ...] = ()) -> str:
-    """A table as Markdown: a comparison laid out like the paper's, anything else column by column.
-
-    In a comparison the best number of a row is bold and the second underlined; elsewhere, those of the columns `best`.
-    """
-    head, body, notes = laid_out(table, MARKDOWN, best)
-    lines = [head, ["---"] * len(head), *body]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-    return text + "".join(f"\n{note}.\n" for note in notes)
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown: a comparison laid out like the paper's, any other table column by column."""
+    text, best, notes = laid_out(table)
+    text = text.map(lambda cell: cell.replace("|", r"\|"))
+    lines = [text.columns, ["---"] * len(text.columns), *text.where(~best, "**" + text + "**").to_numpy()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "".join(f"\n{note}.\n" for note in notes)
 
 
-def to_latex(table: pd.DataFrame, *, best: tuple[str, ...] = ()) -> str:
-    """A table as a LaTeX tabular (package booktabs), laid out as `to_markdown` does."""
-    head, body, notes = laid_out(table, LATEX, best)
-    lines = [" & ".join(line) + r" \\" for line in body]
-    begin = [r"\begin{tabular}{" + "l" * len(head) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
-    end = [r"\bottomrule", r"\end{tabular}", *(rf"\par\smallskip {LATEX.text(note)}." for note in notes)]
-    return "\n".join([*begin, *lines, *end]) + "\n"
+def to_latex(table: pd.DataFrame) -> str:
+    """A table as a LaTeX tabular (UTF-8, package booktabs), laid out as `to_markdown` does."""
+    text, best, notes = laid_out(table)
+    weights = best.map({True: "font-weight: bold", False: ""}.get)
+    styler = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    latex = styler.apply(lambda _: weights, axis=None).to_latex(hrules=True, convert_css=True)
+    return latex + "".join(f"\\par\\smallskip {note}.\n".replace("_", r"\_") for note in notes)
 
 
-def laid_out(
-    table: pd.DataFrame, markup: Markup, best: tuple[str, ...]
-) -> tuple[list[str], list[list[str]], list[str]]:
-    """Head, lines of cells and notes below, as text in a markup, from the numbers that stand in the CSV."""
+def laid_out(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """The cells of a table as text, which of them are bold, and the notes below it."""
     table = table.round(DECIMALS)
     if {"paper_psnr", "psnr", "method"} <= set(table.columns):
-        return comparison_cells(table, markup)
-    columns = {name: column_cells(table[name], markup, name in best) for name in table.columns}
-    if "confidence" in table.columns and "psnr" in table.columns:
-        marks = [markup.mark if word == "unconfirmed" else "" for word in table.confidence]
-        columns["psnr"] = [cell + mark for cell, mark in zip(columns["psnr"], marks, strict=True)]
-    head = [markup.text(str(name).replace("_", " ")) for name in columns]
-    body = [list(cells) for cells in zip(*columns.values(), strict=True)]
-    marked = any(markup.mark in cell for cells in body for cell in cells)
-    return head, body, [printed.MARK_MEANS] if marked else []
+        return laid_out_comparison(table)
+    text = {str(name).replace("_", " "): [cell_text(value, str(name)) for value in table[name]] for name in table}
+    return (text := pd.DataFrame(text)), text.isna(), []
 
 
-def column_cells(column: pd.Series, markup: Markup, emphasised: bool) -> list[str]:
-    """The cells of a column as text; the largest number bold and the second underlined if `emphasised`."""
-    digits = next((d for metric, d in METRICS.items() if metric in str(column.name)), None)
-    cells = [markup.text(cell_text(value, digits)) for value in column]
-    return emphasise(cells, list(column), markup) if emphasised else cells
-
-
-def cell_text(value, digits: int | None) -> str:
-    """A value as text: numbers to `digits` decimals, or four significant ones; nothing where there is none."""
+def cell_text(value, column: str) -> str:
+    """A value as text: PSNR and SSIM as printed, other numbers to four digits, a dash where there is none."""
+    digits = next((digits for metric, digits in METRICS.items() if metric in column), None)
     if isinstance(value, (bool, str)) or not pd.api.types.is_number(value):
         return {True: "yes", False: "no"}.get(value, str(value))
     if pd.isna(value):
         return "–"
-    if float(value).is_integer() and digits is None:
-        return f"{int(value)}"
-    return f"{value:.4g}" if digits is None else f"{value:z.{digits}f}"
+    if digits is None:
+        return f"{int(value)}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{value:z.{digits}f}"
 
 
-def emphasise(cells: list[str], values: list[float], markup: Markup) -> list[str]:
-    """`cells` with those of the largest of `values` bold and of the second largest underlined; NaN takes no part."""
-    ranks = pd.Series(values, dtype=float).rank(method="dense", ascending=False)
-    wraps = {1: markup.bold, 2: markup.underlined}
-    return [wraps.get(rank, str)(cell) for cell, rank in zip(cells, ranks, strict=True)]
+def laid_out_comparison(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """`laid_out` of a comparison: a line for each data set and level; paper, ours and difference of each method.
 
-
-def comparison_cells(table: pd.DataFrame, markup: Markup) -> tuple[list[str], list[list[str]], list[str]]:
-    """A comparison as the paper lays tables out: a line for each data set and level, columns for the methods.
-
-    A method that we measured has up to three columns: the paper's number, ours and the difference. A comparison of one
-    line stands upright instead: a line for each method.
+    A comparison of one line stands upright: a line for each method.
     """
-    lines = table.groupby(["dataset", "level"], sort=False)
-    head, body = upright(table, markup) if len(lines) == 1 else ([], [])
-    if not body:
-        names = list(dict.fromkeys(name for method in table.method for name in column_names(method, table)))
-        head = ["data set", "level", *names]
-        for (dataset, _), rows in lines:
-            cells = dict.fromkeys(names, "") | line_cells(rows, table, markup)
-            body.append([markup.text(dataset), level_text(rows), *cells.values()])
-    body = [[cell or markup.text("–") for cell in line] for line in body]
-    marked = any(markup.mark in cell for line in body for cell in line)
-    return [markup.text(name) for name in head], body, [LEGEND, *([printed.MARK_MEANS] if marked else [])]
+    prefix = tasks.task(TASKS[int(table.table.iloc[0])]).prefix
+    lines = (table.dataset + f", {prefix}" + table.level.astype(str)).rename("set")
+    index = pd.MultiIndex.from_arrays([lines, table.method])
+    text = pd.DataFrame([texts(row) for row in table.itertuples()], index=index, columns=SOURCES)
+    psnr = {"paper": table.paper_psnr, "ours": table.psnr.where(table.note == ""), "difference": float("nan")}
+    best = best_of_line(pd.DataFrame(psnr).set_axis(index).round(METRICS["psnr"]))
+    marked = text.map(lambda cell: printed.MARK in cell).any(axis=None)
+    notes = [LEGEND, *networks_behind(table), *([printed.MARK_MEANS] if marked else [])]
+    if lines.nunique() == 1:
+        shown = [part.droplevel("set").rename_axis(lines.iloc[0]).reset_index() for part in (text, best)]
+    else:
+        both = [part.unstack("method", fill_value=part.iloc[0, 0] * 0) for part in (text, best)]
+        columns = [(s, m) for m in table.method.unique() for s in SOURCES if (both[0][s, m] != "").any()]
+        names = [m if ("ours", m) not in columns else f"{m}, {s}" for s, m in columns]
+        shown = [part.loc[lines.unique(), columns].set_axis(names, axis=1).reset_index() for part in both]
+    bold = shown[1].map(lambda cell: cell is True)
+    return shown[0].replace("", "–"), bold, notes
 
 
-def level_text(rows: pd.DataFrame) -> str:
-    """The level of a line with the word that its task puts before it."""
-    return f"{tasks.TASKS[TASKS[int(rows.table.iloc[0])]].prefix}{rows.level.iloc[0]}"
+def texts(row: tuple) -> list[str]:
+    """The paper's numbers, ours and the difference of one row of a comparison, and what is missing, as text."""
+    marks = {metric: printed.mark(row._asdict(), metric) for metric in METRICS}
+    paper, ours, difference = (
+        " / ".join(
+            f"{value:{sign}.{digits}f}{marks[metric] if name == 'paper_{}' else ''}"
+            for metric, digits in METRICS.items()
+            if pd.notna(value := getattr(row, name.format(metric)))
+        )
+        for name, sign in (("paper_{}", ""), ("{}", ""), ("{}_difference", "+z"))
+    )
+    if row.run:
+        return [paper, f"{ours} ({row.note})" if ours and row.note else ours or row.note, difference]
+    return [paper or row.note, "", ""]
 
 
-def upright(rows: pd.DataFrame, markup: Markup) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of a comparison on one data set at one level: method, paper, ours, difference."""
-    cells = method_cells(rows, markup)
-    head = [f"{rows.dataset.iloc[0]}, {level_text(rows)}", "paper", "ours", "difference"]
-    return head, [[markup.text(method), *texts] for method, texts in cells.items()]
+def best_of_line(psnr: pd.DataFrame) -> pd.DataFrame:
+    """Which numbers are the largest of their line; none where a line has fewer than three."""
+    lines = psnr.groupby("set")
+    enough = lines.transform("count").sum(axis=1) > 2
+    return psnr.eq(lines.transform("max").max(axis=1).where(enough), axis=0)
 
 
-def column_names(method: str, table: pd.DataFrame) -> list[str]:
-    """The columns of a method: one if it is the paper's or ours alone, three where both have it."""
-    of_method = table[table.method == method]
-    printed, ours = of_method.paper_psnr.notna().any(), (of_method.run != "").any()
-    if printed and ours:
-        return [f"{method}, paper", f"{method}, ours", f"{method}, difference"]
-    return [f"{method}, ours" if ours else method]
-
-
-def line_cells(rows: pd.DataFrame, table: pd.DataFrame, markup: Markup) -> dict[str, str]:
-    """The cells of one line by the name of their column."""
-    line = {}
-    for method, (published, ours, change) in method_cells(rows, markup).items():
-        names = column_names(method, table)
-        texts = [published, ours, change] if len(names) == 3 else [ours or published]
-        line |= dict(zip(names, texts, strict=True))
-    return line
-
-
-def method_cells(rows: pd.DataFrame, markup: Markup) -> dict[str, list[str]]:
-    """The paper's numbers, ours and the difference as text by method; the best and second of each metric stand out."""
-    texts = {metric: ranked(rows, metric, markup) for metric in METRICS}
-    cells = {}
-    for row in rows.itertuples():
-        printed, ours = (joined([texts[m].get((row.method, whose)) for m in METRICS]) for whose in ("paper", "ours"))
-        note = f"({row.note})" if ours and row.note else row.note
-        printed, ours = (printed, f"{ours} {note}".strip()) if row.run else (printed or note, "")
-        cells[row.method] = [printed, ours, joined([signed(row, metric) for metric in METRICS])]
-    return cells
-
-
-def ranked(rows: pd.DataFrame, metric: str, markup: Markup) -> dict[tuple[str, str], str]:
-    """The text of each number of a metric in one line, by (method, paper or ours), emphasised and marked."""
-    numbers, texts, marks = {}, [], []
-    for row in rows.itertuples():
-        for whose, value in (("paper", getattr(row, f"paper_{metric}")), ("ours", getattr(row, metric))):
-            if pd.notna(value):
-                numbers[row.method, whose] = value if whose == "paper" or not row.note else float("nan")
-                texts.append(f"{value:.{METRICS[metric]}f}")
-                marked = whose == "paper" and printed.mark(row._asdict(), metric)
-                marks.append(markup.mark if marked else "")
-    few = sum(pd.notna(value) for value in numbers.values()) < 3  # nothing stands out among two
-    stressed = texts if few else emphasise(texts, list(numbers.values()), markup)
-    return dict(zip(numbers, map("".join, zip(stressed, marks, strict=True)), strict=True))
-
-
-def joined(parts: list[str | None]) -> str:
-    """PSNR / SSIM, or what there is of them."""
-    return " / ".join(filter(None, parts))
-
-
-def signed(row: tuple, metric: str) -> str:
-    """The difference of a metric with its sign, or nothing."""
-    value = getattr(row, f"{metric}_difference")
-    return "" if pd.isna(value) else f"{value:+z.{METRICS[metric]}f}"
+def networks_behind(table: pd.DataFrame) -> list[str]:
+    """One sentence that names the run behind each of our columns, and says from which network a run was grown."""
+    runs = [(method, run) for method, run in dict(zip(table.method, table.run, strict=True)).items()]
+    runs = [(method, registry.experiment(run)) for method, run in runs if run in registry.EXPERIMENTS]
+    behind = [
+        f"{method} is {run.name}, {f'grown from {run.parent}' if run.parent else 'from scratch'}"
+        for method, run in runs
+    ]
+    return [f"Ours: {'; '.join(behind)}"] if behind else []
