@@ -27,7 +27,7 @@ Exit codes: 0 all is done, 1 some pictures or items failed and the others are do
 data = typer.Typer(no_args_is_help=True, help="The benchmark pictures: list, check, fetch and pack them.")
 app.add_typer(data, name="data")
 
-Task = Annotated[str, typer.Option(help="denoising, super-resolution or jpeg.")]
+Task = Annotated[str, typer.Option(help="denoising, super-resolution (or sr) or jpeg.")]
 Level = Annotated[int | None, typer.Option(help="The scale of super-resolution: 2, 3 or 4. The others take none.")]
 
 
@@ -98,9 +98,11 @@ def restore(
     Noise level and JPEG quality need not be given: one network serves them all. Colour pictures keep their colours.
     """
     from memnet.network import folded
+    from memnet.protocol import tasks
     from memnet.restoration import arrays, files
     from memnet.study import registry
 
+    task = tasks.task(task)
     arrays.check_scale(task, level)
     pieces = {"tile": check_tile(tile), "overlap": overlap, "ensemble": ensemble}
     sources, wrong = files.expand(pictures)
@@ -203,7 +205,7 @@ def evaluate(
     if csv is not None and csv.is_dir():
         raise ValueError(f"--csv {csv} is a folder: give the name of a file")
     task, wrong = tasks.task(registry.experiment(run).task), []
-    levels = task.levels if level is None else (check_level(task, level),)
+    levels = task.levels if level is None else (task.check_level(level),)
     how = {"run": run, "task": task.name, "tile": check_tile(tile), "ensemble": ensemble}
     if csv is not None:
         make_folder(csv.parent)  # before the measuring, which would be lost; after what can be wrong
@@ -233,14 +235,6 @@ def check_tile(tile: str | None) -> int | str | None:
     if not tile.isdigit() or int(tile) < 1:
         raise ValueError(f"a tile is 'paper' or a number of pixels, got {tile!r}")
     return int(tile)
-
-
-def check_level(task, level: int) -> int:
-    """The level, if the task makes sense at it."""
-    lowest, highest = {"denoising": (1, 255), "super-resolution": (2, 8), "jpeg": (1, 100)}[task.name]
-    if not lowest <= level <= highest:
-        raise ValueError(f"{task.name} takes a {task.level_name} from {lowest} to {highest}, got {level}")
-    return level
 
 
 @app.command()

@@ -6,7 +6,7 @@ import torch
 
 from memnet.network import checkpoints
 from memnet.network.model import Config, build
-from memnet.protocol import datasets
+from memnet.protocol import datasets, tasks
 from memnet.study import registry
 
 
@@ -28,8 +28,7 @@ def tiny_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("memnet.paths.WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr("memnet.paths.RESULTS", tmp_path / "results")
     cycle = {"recipe": "short", "steps": 1, "batch": 1, "patch": 8, "seconds": 1.0, "held_back_gain": 0.0}
-    main = {"denoising-M6R6", "sr-M6R6", "jpeg-M6R6"}
-    for run in {*registry.DEFAULT_RUNS.values(), *registry.RUNS_FOR_ANY_LEVEL.values(), *main}:
+    for run in sorted({function(task) for task in tasks.TASKS for function in (registry.main_run, registry.run_for)}):
         torch.manual_seed(0)
         history = {"run": run, "cycles": [cycle | {"hardware": "none"}]}
         checkpoints.save(registry.weights_path(run), build(Config(2, 2, channels=4)), history=history)

@@ -4,7 +4,7 @@ import pytest
 
 from memnet import paths
 from memnet.network import checkpoints
-from memnet.protocol import datasets, tasks
+from memnet.protocol import tasks
 from memnet.publishing import printed, tables
 from memnet.study import analysis, registry, store
 
@@ -32,7 +32,7 @@ SETTINGS = [
     (run, dataset, level)
     for run in filter(registry.trained, registry.EXPERIMENTS)
     for task in [tasks.task(registry.experiment(run).task)]
-    for dataset in datasets.TEST_SETS[task.name]
+    for dataset in task.test_sets
     for level in task.levels
     if (paths.RESULTS / run / f"{dataset}-{level}.csv").is_file()
 ]
@@ -65,7 +65,7 @@ def test_our_cells_are_not_far_below_the_papers(table):
     assert (differences > -FAR[table]).all()
 
 
-@pytest.mark.parametrize("dataset", datasets.TEST_SETS["denoising"])
+@pytest.mark.parametrize("dataset", tasks.task("denoising").test_sets)
 def test_the_gain_of_the_denoiser_grows_with_the_noise(dataset):
     rows = [committed("denoising-M6R6-scratch", dataset, level) for level in (30, 50, 70)]
     assert sorted(gains := [(r.psnr - r.input_psnr).mean() for r in rows]) == gains

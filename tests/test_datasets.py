@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from memnet.paths import images_root
-from memnet.protocol import datasets, images
+from memnet.protocol import datasets, images, tasks
 
 
 @pytest.fixture
@@ -53,7 +53,8 @@ def test_manifest_names_every_picture_of_the_experiments():
 
 
 def test_every_test_and_training_set_is_a_data_set():
-    names = [name for sets in (datasets.TEST_SETS, datasets.TRAINING_SETS) for part in sets.values() for name in part]
+    sets = [*datasets.TRAINING_SETS.values(), *(task.test_sets for task in tasks.TASKS.values())]
+    names = [name for part in sets for name in part]
     assert set(names) <= set(datasets.DATASETS)
 
 
@@ -61,7 +62,7 @@ def test_training_pictures_are_no_test_pictures_of_their_task():
     learned = {"denoising": "BSD300", "super-resolution": "291", "jpeg": "BSD300-luma"}
     for task, training_set in learned.items():
         sources = {datasets.source(name).folder for name in datasets.TRAINING_SETS[training_set]}
-        assert not sources & {datasets.source(name).folder for name in datasets.TEST_SETS[task]}
+        assert not sources & {datasets.source(name).folder for name in tasks.task(task).test_sets}
 
 
 def test_embedded_set_is_there_on_any_machine():
@@ -99,7 +100,7 @@ def test_unknown_names_are_refused():
 
 def test_digests_tell_sets_apart_and_need_no_file(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
-    digests = [datasets.digest(name) for name in (*datasets.TEST_SETS["super-resolution"], "embedded")]
+    digests = [datasets.digest(name) for name in (*tasks.task("sr").test_sets, "embedded")]
     assert len(set(digests)) == len(digests)
 
 

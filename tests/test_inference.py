@@ -103,7 +103,7 @@ def test_the_size_of_a_strip_changes_nothing(monkeypatch):
         torch.testing.assert_close(inference_form(model)(x), whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
-@pytest.mark.parametrize("run", [run for run in TRAINED if run in registry.DEFAULT_RUNS.values()])
+@pytest.mark.parametrize("run", [run for run in map(registry.main_run, tasks.TASKS) if run in TRAINED])
 def test_bfloat16_changes_gray_levels_as_little_as_is_said(run):
     task = registry.experiment(run).task
     plane = datasets.pictures("embedded")[2].plane[:48, :72]

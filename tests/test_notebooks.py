@@ -58,7 +58,7 @@ SMALL = [
 
 @pytest.mark.parametrize(("task", "dataset", "level", "name"), SMALL)
 def test_committed_rows_are_what_the_committed_weights_give(benchmark_set, task, dataset, level, name):
-    pictures, run = benchmark_set(dataset), registry.DEFAULT_RUNS[task]
+    pictures, run = benchmark_set(dataset), registry.main_run(task)
     stored = store.stored_rows(run, dataset, level)
     assert stored is not None, (
         f"no rows of {run}'s weights in data/results: `memnet evaluate {run} --dataset {dataset}`"

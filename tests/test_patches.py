@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from memnet.protocol import tasks
-from memnet.training.sampler import EVEN_SHARE, FIXED_POINT, PADDED_TO, Patches
+from memnet.training.sampler import EVEN_SHARE, FIXED_POINT, Patches
 from memnet.training.validation import some_of, split
 
 TASKS = ("denoising", "super-resolution", "jpeg")
@@ -26,7 +26,7 @@ def pictures(count=3, size=96, seed=0):
 def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
     planes = pictures(2, size=24)
     patches = Patches(planes, task=task, patch=20)
-    multiple = PADDED_TO[task]
+    multiple = tasks.task(task).multiple
     cropped = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
     every = set()
     for plane in cropped:
@@ -68,7 +68,7 @@ def test_noise_has_the_tasks_levels_and_is_drawn_anew():
 
 @pytest.mark.parametrize(("task", "levels"), [("denoising", (5, 15, 75)), ("jpeg", (5, 40, 90))])
 def test_levels_of_ones_own_are_weighed_by_the_error_of_their_inputs(task, levels):
-    patches = Patches([smooth_and_rough()], task=task, patch=12, levels=levels)
+    patches = Patches([smooth_and_rough()], task=task, patch=12, levels=levels, balanced=True)
     generator = torch.Generator().manual_seed(0)
     x, clean, weights = patches.draw(9000, generator)
     found = [

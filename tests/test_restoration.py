@@ -269,7 +269,7 @@ def test_what_is_free_is_what_the_system_says():
     assert 10**7 < free < 10**14
 
 
-TRAINED = [run for run in registry.DEFAULT_RUNS.values() if registry.trained(run)]
+TRAINED = [run for run in map(registry.main_run, tasks.TASKS) if registry.trained(run)]
 
 
 @pytest.mark.parametrize("run", TRAINED)

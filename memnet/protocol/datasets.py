@@ -64,11 +64,6 @@ DATASETS = {
     "BSDS500/train, gray": Source("BSDS500/train", images.gray),
     "BSDS500/val, gray": Source("BSDS500/val", images.gray),
 }
-TEST_SETS = {
-    "denoising": ("S14", "BSD200"),
-    "super-resolution": ("Set5", "Set14", "BSD100", "Urban100"),
-    "jpeg": ("Classic5", "LIVE1"),
-}
 TRAINING_SETS = {
     "BSD300": ("BSDS500/train, gray", "BSDS500/val, gray"),
     "BSD300-luma": ("BSDS500/train", "BSD100"),

@@ -1,75 +1,174 @@
-"""The restoration tasks: their levels, how an image is degraded and how the result is scored (section 5.1)."""
+"""The restoration tasks (section 5.1): what a level is, how an image is degraded and how the result is scored.
+
+A task is one class here, entered in TASKS. What else a new task takes are its networks: runs of `study.registry`.
+"""
 
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 
 from memnet.protocol import degradations, images, metrics
 
 
-@dataclass(frozen=True)
 class Task:
-    """A restoration task with the levels that one network is trained for."""
+    """A restoration task with the levels that one network is trained for.
+
+    A subclass sets the attributes without a value and defines `degrade`, and `redrawn` if it is `random`.
+    """
 
     name: str
-    levels: tuple[int, ...]
+    short: str  # the name in the runs of the task; accepted wherever a task is given
+    levels: tuple[int, ...]  # that the paper trains and tests on
     level_name: str  # what a level is
-    prefix: str  # how it is written before the number
-    degraded: str  # what tables call the degraded picture
+    prefix: str  # what is written before a level
+    level_range: tuple[int, int]  # the lowest and the highest level that make sense
+    degraded: str  # what tables and figures call the degraded image
+    restored: str  # what a restored file's name ends with; {scale} is the scale
+    test_sets: tuple[str, ...]
+    channel = staticmethod(images.luma)  # uint8 (H, W) or (H, W, 3) to the uint8 (H, W) that is restored and measured
+    multiple = 1  # training images are cropped to a multiple of so many pixels
+    enlarges = False  # whether the level is a scale by which the restored image is larger than the one that is given
+    symmetric = True  # whether a transposed image degrades to the transposed degraded image
+    random = False  # whether training degrades every patch anew; else each image's degraded versions are made once
+
+    def degrade(
+        self, image: np.ndarray, level: float, *, key: str = "", seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The reference and what a network gets of a uint8 channel (H, W): two float64 arrays of one shape.
+
+        What is random depends on (seed, key) alone: give every image its name as key. Raises ValueError for a level
+        that makes no sense.
+        """
+        raise NotImplementedError
+
+    def redrawn(self, clean, level, noise):
+        """Training patches (N, 1, P, P), float in [0, 1], degraded at `level` (N, 1, 1, 1) by standard normal `noise`.
+
+        NumPy arrays or torch tensors, all three alike.
+        """
+        raise NotImplementedError
+
+    def input_error(self, level: float) -> float:
+        """The root mean square error of a `random` task's inputs at a level, up to a factor that all levels share."""
+        raise NotImplementedError
+
+    def score(self, reference: np.ndarray, image: np.ndarray, level: float) -> tuple[float, float]:
+        """PSNR (dB) and SSIM of an image (H, W) against its reference, as the field reports them for this task."""
+        reference, image = self.compared(reference, image, level)
+        return metrics.psnr(reference, image), metrics.ssim(reference, image)
+
+    def compared(self, reference: np.ndarray, image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """The two images (H, W) as the metrics take them: as they are, unless a task says otherwise."""
+        return reference, image
+
+    def check_level(self, level: float) -> float:
+        """The level; ValueError when it is outside `level_range`."""
+        lowest, highest = self.level_range
+        if not lowest <= level <= highest:
+            raise ValueError(f"{self.name} takes a {self.level_name} from {lowest} to {highest}, got {level}")
+        return level
+
+    def whole(self, level: float) -> int:
+        """The level as an integer; ValueError when it is not a whole number."""
+        if level % 1:
+            raise ValueError(f"{self.name} takes whole numbers as levels, got {level}")
+        return int(level)
 
 
-TASKS = {
-    "denoising": Task("denoising", (30, 50, 70), "sigma", "sigma ", "Noisy"),
-    "super-resolution": Task("super-resolution", (2, 3, 4), "scale", "x", "Bicubic"),
-    "jpeg": Task("jpeg", (10, 20), "quality", "quality ", "JPEG"),
-}
+class Denoising(Task):
+    """White Gaussian noise, not clipped; a level is its sigma in grey levels (of 255)."""
+
+    name = short = "denoising"
+    levels = (30, 50, 70)
+    level_name, prefix, level_range = "sigma", "sigma ", (1, 255)
+    degraded, restored = "Noisy", "denoised"
+    test_sets = ("S14", "BSD200")
+    channel = staticmethod(images.gray)
+    random = True
+
+    def degrade(self, image, level, *, key="", seed=0):
+        # Paper: MATLAB's generator, which NumPy does not have. Over 12 images seeds move the mean by 0.006 dB.
+        reference, rng = images.to_float(image), np.random.default_rng([seed, zlib.crc32(key.encode())])
+        return reference, degradations.gaussian_noise(reference, level, rng)
+
+    def redrawn(self, clean, level, noise):
+        return clean + level / 255 * noise
+
+    def input_error(self, level):
+        return level / 255
 
 
-def task(name: str) -> Task:
-    """The task of that name; ValueError with all the names when there is none."""
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
-    return TASKS[name]
+class SuperResolution(Task):
+    """Shrunk and enlarged back with MATLAB's bicubic imresize; a level is the scale."""
+
+    name, short = "super-resolution", "sr"
+    levels = (2, 3, 4)
+    level_name, prefix, level_range = "scale", "x", (2, 8)
+    degraded, restored = "Bicubic", "x{scale}"
+    test_sets = ("Set5", "Set14", "BSD100", "Urban100")
+    multiple = 12
+    enlarges = True
+
+    def degrade(self, image, level, *, key="", seed=0):
+        """As `Task.degrade`; cropped to a multiple of the scale first. ValueError for an image below the scale."""
+        reference = images.crop_to_multiple(images.to_float(image), self.whole(level))
+        return reference, degradations.bicubic(reference, int(level))
+
+    def compared(self, reference, image, level):
+        """Both rounded to uint8, and `level` pixels shaved from each border."""
+        rounded = (images.to_float(images.to_uint8(channel)) for channel in (reference, image))
+        return tuple(images.shave(channel, int(level)) for channel in rounded)
+
+
+class JpegDeblocking(Task):
+    """Compressed by the IJG encoder; a level is its quality."""
+
+    name = short = "jpeg"
+    levels = (10, 20)
+    level_name, prefix, level_range = "quality", "quality ", (1, 100)
+    degraded, restored = "JPEG", "deblocked"
+    test_sets = ("Classic5", "LIVE1")
+    multiple = 8
+    symmetric = False  # the encoder's quantisation table is not
+
+    def degrade(self, image, level, *, key="", seed=0):
+        reference = images.to_float(image)
+        return reference, degradations.jpeg(reference, self.whole(level))
+
+
+TASKS: dict[str, Task] = {task.name: task for task in (Denoising(), SuperResolution(), JpegDeblocking())}
+
+
+def task(name: str | Task) -> Task:
+    """The task of that name or short name (a Task is itself); ValueError with all the names when there is none."""
+    if isinstance(name, Task):
+        return name
+    for known in TASKS.values():
+        if name in (known.name, known.short):
+            return known
+    raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
 
 
 def degrade(
-    plane: np.ndarray, *, task: str, level: float, key: str = "", seed: int = 0
+    image: np.ndarray, *, task: str | Task, level: float, key: str = "", seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The reference and what a network gets of a uint8 plane (H, W): two float64 planes of one shape.
+    """The reference and what a network gets of a uint8 channel (H, W): two float64 arrays of one shape.
 
-    `level` is sigma in grey levels, the scale or the quality; super-resolution crops to a multiple of the scale.
-    Noise depends on (seed, key) alone: give every picture its name as key. Raises ValueError for an unknown task or a
-    level that makes no sense there, and when a picture is smaller than the scale.
+    `level` is sigma in grey levels (of 255), the scale or the JPEG quality. References lie in [0, 1]; super-resolution
+    crops them to a multiple of the scale, and its inputs, like noisy ones, may leave [0, 1]. Noise depends on
+    (seed, key) alone: give every image its name as key. Source: section 5.1. Raises ValueError for an unknown task, for
+    a level that makes no sense there, and for an image that is smaller than the scale.
     """
-    reference = images.to_float(plane)
-    if task == "denoising":
-        # Paper: MATLAB's generator, which NumPy does not have. Over 12 pictures seeds move the mean by 0.006 dB.
-        rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
-        return reference, degradations.gaussian_noise(reference, level, rng)
-    if level % 1:
-        raise ValueError(f"{task} takes whole numbers as levels, got {level}")
-    level = int(level)
-    if task == "super-resolution":
-        reference = images.crop_to_multiple(reference, level)
-        return reference, degradations.bicubic(reference, level)
-    if task == "jpeg":
-        return reference, degradations.jpeg(reference, level)
-    raise ValueError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
+    return named(task).degrade(image, level, key=key, seed=seed)
 
 
-def score(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) -> tuple[float, float]:
-    """PSNR (dB) and SSIM of a plane (H, W) against its reference, as the field reports them for the task.
+def score(reference: np.ndarray, image: np.ndarray, *, task: str | Task, level: float) -> tuple[float, float]:
+    """PSNR (dB) and SSIM of an image (H, W) against its reference, as the field reports them for the task.
 
     Super-resolution: both rounded to uint8, `level` pixels shaved from each border; otherwise the floats as they are.
+    Raises ValueError for an unknown task.
     """
-    reference, image = compared(reference, image, task=task, level=level)
-    return metrics.psnr(reference, image), metrics.ssim(reference, image)
+    return named(task).score(reference, image, level)
 
 
-def compared(reference: np.ndarray, image: np.ndarray, *, task: str, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """The two planes as the metrics of a task take them: rounded and shaved for super-resolution, else as they are."""
-    if task == "super-resolution":
-        planes = (images.to_float(images.to_uint8(plane)) for plane in (reference, image))
-        reference, image = (images.shave(plane, int(level)) for plane in planes)
-    return reference, image
+named = task  # where `task` is a parameter

@@ -31,7 +31,6 @@ RUNS = {
         "sr-M6R6": "MemNet_M6R6 (depth 80), grown and trained longer",
     },
 }
-INPUTS = {name: task.degraded for name, task in tasks.TASKS.items()}  # the degraded picture as a method
 TASKS = {1: "super-resolution", 2: "super-resolution", 3: "denoising", 4: "super-resolution", 5: "jpeg"}
 TASKS[6] = TASKS[1]
 METRICS = {"psnr": 2, "ssim": 4}  # digits as printed
@@ -66,7 +65,7 @@ def comparison(table: int, measured: pd.DataFrame, *, sets: tuple[str, ...] | No
 
 def committed(table: int) -> pd.DataFrame:
     """Table `table` (1-6) as of `comparison`, on the paper's sets, from stored rows: no picture, no time is needed."""
-    runs, sets = tuple(RUNS[table]), datasets.TEST_SETS[TASKS[table]]
+    runs, sets = tuple(RUNS[table]), tasks.task(TASKS[table]).test_sets
     return comparison(table, evaluation.summary(store.collect(runs, sets, measure=False)))
 
 
@@ -80,7 +79,7 @@ def settings(cells: pd.DataFrame, sets: tuple[str, ...] | None) -> list[tuple[st
 
 def methods(table: int, published: pd.DataFrame, ours: pd.DataFrame) -> list[tuple[str, str]]:
     """(run, method) of a line in order: the input, the paper's methods, ours that it lacks; run "" is not ours."""
-    start, runs = INPUTS[TASKS[table]], RUNS[table]
+    start, runs = tasks.task(TASKS[table]).degraded, RUNS[table]
     run_of = {method: run for run, method in runs.items()}
     names = [name for name in published.method if name != start]
     columns = [("input", start)] if len(ours) or start in set(published.method) else []

@@ -6,13 +6,14 @@ import numpy as np
 from torch import nn
 
 from memnet.protocol import degradations, images, tasks
+from memnet.protocol.tasks import Task
 from memnet.restoration import tiling
 
 
 def restore(
     image: np.ndarray,
     *,
-    task: str,
+    task: str | Task,
     model: nn.Module,
     scale: int | None = None,
     tile: int | str | None = None,
@@ -27,7 +28,7 @@ def restore(
     of `restore_plane`. Raises ValueError on anything else.
     """
     check_image(image)
-    check_scale(task, scale)
+    check_scale(tasks.task(task), scale)
     height, width = (size * (scale or 1) for size in image.shape[:2])
     y = np.empty((height, width), np.float32)
     for rows in images.strips(height):
@@ -82,12 +83,11 @@ def check_image(image: np.ndarray) -> None:
         raise ValueError(f"a float picture lies in [0, 1], got {image.min():.3g} to {image.max():.3g}: divide it first")
 
 
-def check_scale(task: str, scale: int | None) -> None:
-    """Raise ValueError unless the scale is one of super-resolution's levels, and None for the other tasks."""
-    levels = tasks.task(task).levels
-    if task == "super-resolution":
-        if not isinstance(scale, int | np.integer) or scale not in levels:
-            wanted = f"{', '.join(map(str, levels[:-1]))} or {levels[-1]}"
-            raise ValueError(f"super-resolution needs a scale (--level) of {wanted}, got {scale}")
+def check_scale(task: Task, scale: int | None) -> None:
+    """Raise ValueError unless the scale is one of the levels of a task that enlarges, and None for the others."""
+    if task.enlarges:
+        if not isinstance(scale, int | np.integer) or scale not in task.levels:
+            wanted = f"{', '.join(map(str, task.levels[:-1]))} or {task.levels[-1]}"
+            raise ValueError(f"{task.name} needs a scale (--level) of {wanted}, got {scale}")
     elif scale is not None:
-        raise ValueError(f"{task} takes no scale or --level: one network serves all its levels")
+        raise ValueError(f"{task.name} takes no scale or --level: one network serves all its levels")

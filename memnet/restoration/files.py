@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from memnet.protocol import images
+from memnet.protocol import images, tasks
 from memnet.protocol.datasets import names_of, picture_files
+from memnet.protocol.tasks import Task
 from memnet.restoration import arrays, tiling
 
 
@@ -48,18 +49,17 @@ def to_srgb(path: Path, picture: Image.Image, profile: bytes) -> Image.Image:
         raise ValueError(f"{path}: the colour profile cannot be used ({error})") from error
 
 
-def targets_for(sources: Sequence[Path], folder: Path, *, task: str, scale: int | None) -> list[Path]:
+def targets_for(sources: Sequence[Path], folder: Path, *, task: str | Task, scale: int | None) -> list[Path]:
     """Where the restored copies of `sources` go, each its own file: named after source and task, as lossless PNG.
 
     Sources that differ in their suffix alone (a.jpg, a.png) keep it in the name; sources of one name are numbered.
     """
-    mark = f"x{scale}" if scale else {"denoising": "denoised", "jpeg": "deblocked"}[task]
-    taken, found = set(), []
+    taken, found, ending = set(), [], tasks.task(task).restored.format(scale=scale)
     for name in names_of(sources):
         numbered = (f"{name}-{number}" if number > 1 else name for number in count(1))
         found.append(next(one for one in numbered if one.casefold() not in taken))
         taken.add(found[-1].casefold())
-    return [Path(folder) / f"{name}-{mark}.png" for name in found]
+    return [Path(folder) / f"{name}-{ending}.png" for name in found]
 
 
 def restore_file(source: Path, target: Path, *, overwrite: bool = False, **how) -> Photograph:

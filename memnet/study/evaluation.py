@@ -10,8 +10,9 @@ from torch import nn
 from tqdm import tqdm
 
 from memnet.network.folded import inference_form
-from memnet.protocol import datasets, images, metrics, tasks
+from memnet.protocol import datasets, metrics, tasks
 from memnet.protocol.datasets import Picture
+from memnet.protocol.tasks import Task
 from memnet.restoration import tiling
 
 COLUMNS = ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
@@ -21,7 +22,7 @@ def evaluate_picture(
     model: nn.Module,
     picture: Picture,
     *,
-    task: str,
+    task: str | Task,
     level: int,
     seed: int = 0,
     tile: int | str | None = None,
@@ -33,7 +34,8 @@ def evaluate_picture(
     In tiles and as an ensemble (as in `restoration.restore_plane`) there are no intermediate predictions. Without
     `intermediate` none is asked for, and a picture that is too large for the memory is restored in tiles.
     """
-    reference, degraded = tasks.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
+    task = tasks.task(task)
+    reference, degraded = task.degrade(picture.plane, level, key=picture.name, seed=seed)
     begin = time.perf_counter()
     # Paper: tiles of 120 to 150 pixels, with their seams. Whole pictures have none.
     if tile is None and not ensemble and intermediate:
@@ -41,23 +43,23 @@ def evaluate_picture(
     else:
         y, y_m = tiling.restore_plane(model, degraded, tile=tile, ensemble=ensemble), []
     seconds = time.perf_counter() - begin
-    psnr, ssim = tasks.score(reference, y, task=task, level=level)
-    input_psnr, input_ssim = tasks.score(reference, degraded, task=task, level=level)
+    psnr, ssim = task.score(reference, y, level)
+    input_psnr, input_ssim = task.score(reference, degraded, level)
     row = {"image": picture.name, "psnr": psnr, "ssim": ssim, "input_psnr": input_psnr, "input_ssim": input_ssim}
     for number, prediction in enumerate(y_m, start=1):
-        row[f"psnr_{number}"] = metrics.psnr(*tasks.compared(reference, prediction, task=task, level=level))
+        row[f"psnr_{number}"] = metrics.psnr(*task.compared(reference, prediction, level))
     return {**row, "seconds": seconds}
 
 
 def look_at(
-    model: nn.Module, picture: Picture, *, task: str, level: int, seed: int = 0
+    model: nn.Module, picture: Picture, *, task: str | Task, level: int, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
     """Planes (H, W) to look at, by name: original, Noisy or Bicubic or JPEG, MemNet; (PSNR, SSIM) of the last two."""
-    reference, degraded = tasks.degrade(picture.plane, task=task, level=level, key=picture.name, seed=seed)
-    name = tasks.task(task).degraded
-    planes = {"original": reference, name: degraded, "MemNet": tiling.predict(model, degraded)[0]}
+    task = tasks.task(task)
+    reference, degraded = task.degrade(picture.plane, level, key=picture.name, seed=seed)
+    planes = {"original": reference, task.degraded: degraded, "MemNet": tiling.predict(model, degraded)[0]}
     shown = [name for name in planes if name != "original"]
-    return planes, {name: tasks.score(reference, planes[name], task=task, level=level) for name in shown}
+    return planes, {name: task.score(reference, planes[name], level) for name in shown}
 
 
 def evaluate(
@@ -65,7 +67,7 @@ def evaluate(
     pictures: Sequence[Picture],
     *,
     run: str,
-    task: str,
+    task: str | Task,
     dataset: str,
     level: int,
     seed: int = 0,
@@ -75,10 +77,11 @@ def evaluate(
 ) -> pd.DataFrame:
     """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
 
-    PSNR in dB, float32 network, protocol of `degradations.score`; noise is seeded by (seed, picture's name). `tile`
+    PSNR in dB, float32 network, scored as `tasks.score`; noise is seeded by (seed, picture's name). `tile`
     and `ensemble` are those of `restoration.restore_plane`: whole pictures, once, unless given.
     """
-    head = {"run": run, "task": task, "dataset": dataset, "level": level}
+    task = tasks.task(task)
+    head = {"run": run, "task": task.name, "dataset": dataset, "level": level}
     shown = watched(pictures, f"{run} on {dataset} at {level}", progress=progress)
     how, model = {"task": task, "level": level, "seed": seed, "tile": tile, "ensemble": ensemble}, inference_form(model)
     return pd.DataFrame([head | evaluate_picture(model, picture, **how) for picture in shown])
@@ -109,19 +112,20 @@ def folder_rows(
     path: Path,
     *,
     run: str,
-    task: str,
+    task: str | Task,
     level: int,
     tile: int | str | None = None,
     ensemble: bool = False,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """`evaluate` on a folder of clean pictures: gray for denoising, luma otherwise; COLUMNS alone.
+    """`evaluate` on the task's channel (gray or luma) of a folder of clean images; COLUMNS alone.
 
     And one sentence for each picture that cannot be read, is too small or too large, which has no row; ValueError when
     none has.
     """
-    pictures = datasets.folder(path, plane=images.gray if task == "denoising" else images.luma)
-    head = {"run": run, "task": task, "dataset": Path(path).resolve().name, "level": level}
+    task = tasks.task(task)
+    pictures = datasets.folder(path, plane=task.channel)
+    head = {"run": run, "task": task.name, "dataset": Path(path).resolve().name, "level": level}
     how = {"task": task, "level": level, "tile": tile, "ensemble": ensemble, "intermediate": False}
     model, rows, wrong = inference_form(model), [], []
     for number in watched(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):

@@ -5,6 +5,7 @@ All but one need no network: they change the PSNR and SSIM of the degraded image
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from memnet.protocol.datasets import Picture
 from memnet.study import evaluation
 
 AS_PUBLISHED = "as published"
+SR = "super-resolution"
 Score = tuple[float, float]  # PSNR in dB, SSIM
 
 
@@ -116,38 +118,46 @@ def compressed(picture: np.ndarray, quality: int, key: str = "", *, colour: int 
     return tasks.score(reference, image, task="jpeg", level=quality)
 
 
+def eight_bits(image: np.ndarray) -> np.ndarray:
+    """Floats as a file of 8 bits has them: clipped to [0, 1] and rounded."""
+    return images.to_float(images.to_uint8(image))
+
+
 def uniform_ssim(reference: np.ndarray, image: np.ndarray) -> float:
     """scikit-image's default: a uniform window of 7x7 and the sample covariance."""
     return float(skimage.metrics.structural_similarity(reference, image, data_range=1.0))
 
 
-PITFALLS = {
-    "super-resolution": {
-        AS_PUBLISHED: bicubic,
-        "border not shaved": partial(bicubic, border=True),
-        "small picture rounded": partial(bicubic, round_small=True),
-        "nothing rounded": partial(bicubic, plane=unrounded_luma, round_both=False),
-        "cropped to a multiple of 12": partial(bicubic, multiple=12),
-        "Pillow's resize": partial(bicubic, resize=pillow_resize),
-        "torch's interpolate": partial(bicubic, resize=torch_resize),
-        "scikit-image's resize": partial(bicubic, resize=skimage_resize),
-        "no antialiasing": partial(bicubic, resize=partial(degradations.imresize, antialias=False)),
-        "full-range gray": partial(bicubic, plane=full_range),
-        "scikit-image's rgb2gray": partial(bicubic, plane=skimage_gray),
-        "PSNR of R, G and B": partial(bicubic, plane=channels),
-        "SSIM of a uniform window": partial(bicubic, ssim=uniform_ssim),
-    },
-    "denoising": {
-        AS_PUBLISHED: noisy,
-        "noise clipped to [0, 1]": partial(noisy, after=lambda image: image.clip(0, 1)),
-        "noise clipped and rounded": partial(noisy, after=lambda image: images.to_float(images.to_uint8(image))),
-    },
-    "jpeg": {
-        AS_PUBLISHED: compressed,
-        "colour compressed, 4:2:0, then luma": partial(compressed, colour=2),
-        "colour compressed, 4:4:4, then luma": partial(compressed, colour=0),
-    },
-}
+@dataclass(frozen=True)
+class Pitfall:
+    """A way to measure a degraded image of a task: as published, or with one mistake."""
+
+    task: str
+    name: str
+    measure: Callable[[np.ndarray, int, str], Score]  # of an image as its file has it, a level, the image's name
+
+
+PITFALLS = (
+    Pitfall(SR, AS_PUBLISHED, bicubic),
+    Pitfall(SR, "border not shaved", partial(bicubic, border=True)),
+    Pitfall(SR, "small picture rounded", partial(bicubic, round_small=True)),
+    Pitfall(SR, "nothing rounded", partial(bicubic, plane=unrounded_luma, round_both=False)),
+    Pitfall(SR, "cropped to a multiple of 12", partial(bicubic, multiple=12)),
+    Pitfall(SR, "Pillow's resize", partial(bicubic, resize=pillow_resize)),
+    Pitfall(SR, "torch's interpolate", partial(bicubic, resize=torch_resize)),
+    Pitfall(SR, "scikit-image's resize", partial(bicubic, resize=skimage_resize)),
+    Pitfall(SR, "no antialiasing", partial(bicubic, resize=partial(degradations.imresize, antialias=False))),
+    Pitfall(SR, "full-range gray", partial(bicubic, plane=full_range)),
+    Pitfall(SR, "scikit-image's rgb2gray", partial(bicubic, plane=skimage_gray)),
+    Pitfall(SR, "PSNR of R, G and B", partial(bicubic, plane=channels)),
+    Pitfall(SR, "SSIM of a uniform window", partial(bicubic, ssim=uniform_ssim)),
+    Pitfall("denoising", AS_PUBLISHED, noisy),
+    Pitfall("denoising", "noise clipped to [0, 1]", partial(noisy, after=lambda image: image.clip(0, 1))),
+    Pitfall("denoising", "noise clipped and rounded", partial(noisy, after=eight_bits)),
+    Pitfall("jpeg", AS_PUBLISHED, compressed),
+    Pitfall("jpeg", "colour compressed, 4:2:0, then luma", partial(compressed, colour=2)),
+    Pitfall("jpeg", "colour compressed, 4:4:4, then luma", partial(compressed, colour=0)),
+)
 
 
 def changes(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFrame:
@@ -156,12 +166,13 @@ def changes(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFr
     Columns: task, level, pitfall; psnr (dB) and ssim, means over the degraded images; psnr_change and ssim_change,
     which are those less the protocol's.
     """
-    level_task = tasks.task(task)
-    scores = {pitfall: [] for pitfall in PITFALLS[level_task.name]}
+    task = tasks.task(task).name
+    ways = {pitfall.name: pitfall.measure for pitfall in PITFALLS if pitfall.task == task}
+    scores = {name: [] for name in ways}
     for picture in originals:
-        for pitfall, measure in PITFALLS[task].items():
-            scores[pitfall].append(measure(picture.plane, level, picture.name))
-    means = {pitfall: np.mean(values, axis=0) for pitfall, values in scores.items()}
+        for name, measure in ways.items():
+            scores[name].append(measure(picture.plane, level, picture.name))
+    means = {name: np.mean(values, axis=0) for name, values in scores.items()}
     rows = [{"task": task, "level": level, "pitfall": name, "psnr": p, "ssim": s} for name, (p, s) in means.items()]
     table = pd.DataFrame(rows)
     published = table.iloc[0]

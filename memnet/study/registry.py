@@ -14,6 +14,9 @@ from memnet.network.folded import inference_form
 from memnet.network.model import PRESETS, Config, StackConfig, variant
 from memnet.network.runtime import PRECISIONS
 from memnet.protocol import datasets, tasks
+from memnet.protocol.tasks import Task
+
+Example = tuple[str, str, int]  # data set, image, level
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,12 @@ class Experiment:
     training_set: str
     shown_in: str
     levels: tuple[int, ...] | None = None  # to learn from, if not the task's
+    balanced: bool = False  # whether levels weigh by one over their inputs' error, for levels that lie far apart
     parent: str | None = None  # the run whose weights it begins from, if not from new ones
+    main: bool = False  # the network of its task in tables 3-5
+    any_level: bool = False  # the network of its task for images whose level is unknown
+    benchmark: tuple[Example, ...] = ()  # what the task's qualitative figure shows: the paper's images
+    embedded: tuple[Example, ...] = ()  # and those of the embedded set
 
     @property
     def learnt(self) -> tuple[int, ...]:
@@ -73,9 +81,30 @@ EXPERIMENTS = {
         Experiment("jpeg-M6R6-scratch", "jpeg", memnet_of("M6R6"), "BSD300-luma", "fig. 5"),
         # Paper: 80 layers from the start. Ours: 20 of them, which learn faster, and 80 that begin from these.
         Experiment("sr-M6R1", SR, M6R1, "291", "the start of sr-M6R6"),
-        Experiment("sr-M6R6", SR, memnet_of("M6R6"), "291", "tables 2, 4, 6, figs. 6, 8", parent="sr-M6R1"),
+        Experiment(
+            "sr-M6R6",
+            SR,
+            memnet_of("M6R6"),
+            "291",
+            "tables 2, 4, 6, figs. 6, 8",
+            parent="sr-M6R1",
+            main=True,
+            any_level=True,
+            benchmark=(("BSD100", "108005", 3), ("Urban100", "img_002", 4)),
+            embedded=(("embedded", "chelsea", 3), ("embedded", "coins", 4)),
+        ),
         Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6"),
-        Experiment("jpeg-M6R6", "jpeg", memnet_of("M6R6"), "BSD300-luma", "table 5, fig. 9", parent="jpeg-M6R1"),
+        Experiment(
+            "jpeg-M6R6",
+            "jpeg",
+            memnet_of("M6R6"),
+            "BSD300-luma",
+            "table 5, fig. 9",
+            parent="jpeg-M6R1",
+            main=True,
+            benchmark=(("Classic5", "barbara", 10), ("LIVE1", "lighthouse2", 10)),
+            embedded=(("embedded", "astronaut", 10), ("embedded", "camera", 10)),
+        ),
         Experiment("denoising-M6R1", "denoising", M6R1, "BSD300", "the start of denoising-M6R6"),
         Experiment(
             "denoising-M6R6",
@@ -84,6 +113,9 @@ EXPERIMENTS = {
             "BSD300",
             "table 3, fig. 7",
             parent="denoising-M6R1",
+            main=True,
+            benchmark=(("S14", "10", 30), ("BSD200", "206062", 70)),
+            embedded=(("embedded", "camera", 30), ("embedded", "chelsea", 70)),
         ),
         # Paper: three sigmas, two qualities. Ours for pictures whose damage nobody knows.
         Experiment(
@@ -93,7 +125,9 @@ EXPERIMENTS = {
             "BSD300",
             "pictures of your own",
             levels=tuple(range(5, 80, 5)),
+            balanced=True,
             parent="denoising-M6R6",
+            any_level=True,
         ),
         Experiment(
             "jpeg-M6R6-any",
@@ -102,25 +136,11 @@ EXPERIMENTS = {
             "BSD300-luma",
             "pictures of your own",
             levels=(5, *range(10, 100, 10)),
+            balanced=True,
             parent="jpeg-M6R6",
+            any_level=True,
         ),
     )
-}
-DEFAULT_RUNS = {"denoising": "denoising-M6R6", SR: "sr-M6R6", "jpeg": "jpeg-M6R6"}
-RUNS_FOR_ANY_LEVEL = {"denoising": "denoising-M6R6-any", SR: "sr-M6R6", "jpeg": "jpeg-M6R6-any"}
-EXAMPLES = {  # (data set, picture, level) of the qualitative figures: the paper's, and ours of the embedded set
-    "denoising": {
-        "benchmark": (("S14", "10", 30), ("BSD200", "206062", 70)),
-        "embedded": (("embedded", "camera", 30), ("embedded", "chelsea", 70)),
-    },
-    SR: {
-        "benchmark": (("BSD100", "108005", 3), ("Urban100", "img_002", 4)),
-        "embedded": (("embedded", "chelsea", 3), ("embedded", "coins", 4)),
-    },
-    "jpeg": {
-        "benchmark": (("Classic5", "barbara", 10), ("LIVE1", "lighthouse2", 10)),
-        "embedded": (("embedded", "astronaut", 10), ("embedded", "camera", 10)),
-    },
 }
 
 
@@ -175,14 +195,28 @@ def load(run: str) -> nn.Module:
     return model
 
 
-def run_for(task: str, run: str | None) -> str:
+def main_run(task: str | Task) -> str:
+    """The run of a task that stands in tables 3-5; ValueError for an unknown task or one without such a run."""
+    return only_run(task, "main")
+
+
+def run_for(task: str | Task, run: str | None = None) -> str:
     """The run to restore with: the one that is named, if it is of that task, or that for any level; else ValueError."""
-    tasks.task(task)
+    task = tasks.task(task)
     if run is None:
-        return RUNS_FOR_ANY_LEVEL[task]
-    if experiment(run).task != task:
-        raise ValueError(f"{run} is a network for {experiment(run).task}, not for {task}")
+        return only_run(task, "any_level")
+    if experiment(run).task != task.name:
+        raise ValueError(f"{run} is a network for {experiment(run).task}, not for {task.name}")
     return run
+
+
+def only_run(task: str | Task, mark: str) -> str:
+    """The one run of a task whose field `mark` is true; ValueError when there is none."""
+    name = tasks.task(task).name
+    found = [run.name for run in EXPERIMENTS.values() if run.task == name and getattr(run, mark)]
+    if len(found) != 1:
+        raise ValueError(f"one run of {name} has to be marked `{mark}` in EXPERIMENTS, got {len(found)}")
+    return found[0]
 
 
 def ready(run: str, precision: str = "float32") -> nn.Module:
@@ -200,7 +234,7 @@ def ready(run: str, precision: str = "float32") -> nn.Module:
 
 def sets_of(task: str, images: str) -> tuple[str, ...]:
     """The data sets that a table shows: the task's test sets for benchmark `images`, or the embedded set."""
-    return datasets.TEST_SETS[task] if images == "benchmark" else ("embedded",)
+    return tasks.task(task).test_sets if images == "benchmark" else ("embedded",)
 
 
 def example(task: str, images: str, number: int) -> tuple[datasets.Picture, int, str]:
@@ -208,7 +242,7 @@ def example(task: str, images: str, number: int) -> tuple[datasets.Picture, int,
 
     Raises ValueError when the pictures of that data set are not on disk.
     """
-    dataset, name, level = EXAMPLES[task][images][number]
+    dataset, name, level = getattr(experiment(main_run(task)), images)[number]
     pictures = datasets.pictures(dataset)
     title = f"{'picture ' * name.isdigit()}{name} of {dataset}, {tasks.task(task).prefix}{level}"
     return pictures[pictures.names.index(name)], level, title

@@ -95,7 +95,15 @@ def train(
             told["recursions"] = None if config == what.config else recursions
             plan = plan_for(recipe, 10 if steps is None else steps, **told)
         stride = RECIPES[plan.recipe].stride
-        patches = Patches(learn, task=what.task, patch=plan.patch, stride=stride, levels=what.levels, device=device)
+        patches = Patches(
+            learn,
+            task=what.task,
+            patch=plan.patch,
+            stride=stride,
+            levels=what.levels,
+            balanced=what.balanced,
+            device=device,
+        )
         if model.config != config:
             deeper = deepened(model, config.recursions).to(device)
             renew = {"batches": 25, "batch": plan.batch, "seed": plan.seed + 10**6}

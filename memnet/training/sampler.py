@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from memnet.protocol import tasks
+from memnet.protocol.tasks import Task
 
 FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
-PADDED_TO = {"super-resolution": 12, "jpeg": 8, "denoising": 1}  # planes are cropped to multiples of this
 CANDIDATES = 16  # patches that are looked at for each one that is drawn by its error
 EVEN_SHARE = 0.2  # of the patches drawn by their error, the share that is drawn evenly: no weight is above 1 / 0.2
 
@@ -20,40 +20,40 @@ class Patches:
     """Pairs of degraded and clean patches, drawn at random from pictures that live on `device`.
 
     Every picture is there upright and transposed; with the flips of each patch these are the 8 orientations of
-    section 5.1. Bicubic and JPEG inputs of every level are made once; noise is drawn anew for every patch.
+    section 5.1. Inputs of every level are made once, or drawn anew for every patch where the task is random.
 
-    `levels` are the task's unless given. Of levels that are given the loss of each is weighed by one over the root
-    mean square error of its inputs, as the patches' weights say: otherwise the worst level alone would be learnt.
+    `levels` are the task's unless given. All weigh alike in the loss, as in the paper. If `balanced`, the loss of each
+    level is weighed by one over the root mean square error of its inputs: of levels that lie far apart the worst
+    would be learnt alone otherwise.
     """
 
     def __init__(
         self,
         planes: Sequence[np.ndarray],
         *,
-        task: str,
+        task: str | Task,
         patch: int,
         stride: int = 1,
         levels: Sequence[int] | None = None,
+        balanced: bool = False,
         device="cpu",
     ):
         self.task, self.patch, self.device = tasks.task(task), patch, torch.device(device)
         self.levels = tuple(levels or self.task.levels)
-        self.sigmas = torch.tensor(self.levels, device=self.device).float() / 255  # if it is denoising
-        multiple = PADDED_TO[task]
+        multiple = self.task.multiple
         planes = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
         planes = [p for p in planes if min(p.shape) >= patch]
         if not planes:
             raise ValueError(f"no training picture holds a patch of {patch}x{patch} pixels")
-        upright = [with_inputs(p, self.task.name, self.levels) for p in planes]
+        upright = [with_inputs(p, self.task, self.levels) for p in planes]
         pairs = zip(planes, upright, strict=True)
-        stacks = upright + [transposed(p, stack, self.task.name, self.levels) for p, stack in pairs]
+        stacks = upright + [transposed(p, stack, self.task, self.levels) for p, stack in pairs]
         self.pixels = torch.cat([torch.from_numpy(s.reshape(len(s), -1)) for s in stacks], dim=1).to(self.device)
         self.shapes, self.stride = torch.tensor([s.shape[1:] for s in stacks]), stride
         self.widths = self.shapes[:, 1].to(self.device)
         self.starts = cumulative(self.shapes.prod(dim=1)).to(self.device)
         self.lay_grid()
-        # Paper: all levels alike; its levels are near each other.
-        self.importance = self.balance() if levels else torch.ones(len(self.levels), device=self.device)
+        self.importance = self.balance() if balanced else torch.ones(len(self.levels), device=self.device)
 
     def lay_grid(self) -> None:
         """Where patches of the present size can lie; a picture that holds none has no place. ValueError for none."""
@@ -73,8 +73,9 @@ class Patches:
 
     def balance(self) -> Tensor:
         """What each level's loss is weighed by, mean 1: in proportion to one over the rms error of its inputs."""
-        rms = self.sigmas
-        if self.task.name != "denoising":
+        if self.task.random:
+            rms = torch.tensor([self.task.input_error(level) for level in self.levels], device=self.device)
+        else:
             rms = torch.stack([(inputs - self.pixels[0]).float().square().mean().sqrt() for inputs in self.pixels[1:]])
         return 1 / rms / (1 / rms).mean()
 
@@ -89,9 +90,10 @@ class Patches:
         flips = torch.randint(2, (2, count, 1), generator=generator, device=self.device).bool()
         index = self.indices(position, flips)
         clean = self.pixels[0].take(index).float().unsqueeze(1) / FIXED_POINT
-        if self.task.name == "denoising":
+        if self.task.random:
             noise = torch.randn(clean.shape, generator=generator, device=self.device)
-            return clean + self.sigmas[level].view(-1, 1, 1, 1) * noise, clean, self.importance[level]
+            levels = torch.tensor(self.levels, device=self.device).float()[level].view(-1, 1, 1, 1)
+            return self.task.redrawn(clean, levels, noise), clean, self.importance[level]
         inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
         return inputs.float().unsqueeze(1) / FIXED_POINT, clean, self.importance[level]
 
@@ -127,19 +129,17 @@ class Patches:
         return (self.starts[picture, None] + rows * self.widths[picture, None])[:, :, None] + cols[:, None, :]
 
 
-def with_inputs(plane: np.ndarray, task: str, levels: Sequence[int]) -> np.ndarray:
-    """A uint8 plane (H, W) and its inputs at all levels, int16 fixed point (1 + levels, H, W); noise is drawn later."""
-    inputs = []
-    if task != "denoising":
-        inputs = [tasks.degrade(plane, task=task, level=level)[1] for level in levels]
+def with_inputs(plane: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
+    """A uint8 channel (H, W) and, unless the task is random, its inputs: int16 fixed point (1 + levels, H, W)."""
+    inputs = [] if task.random else [task.degrade(plane, level)[1] for level in levels]
     return np.stack([np.round(image * FIXED_POINT).astype(np.int16) for image in [plane / 255.0, *inputs]])
 
 
-def transposed(plane: np.ndarray, stack: np.ndarray, task: str, levels: Sequence[int]) -> np.ndarray:
-    """The stack of the transposed plane. JPEG's table is not symmetric: it compresses that picture differently."""
-    if task == "jpeg":
-        return with_inputs(np.ascontiguousarray(plane.T), task, levels)
-    return np.ascontiguousarray(stack.transpose(0, 2, 1))
+def transposed(plane: np.ndarray, stack: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
+    """The stack of the transposed image: degraded anew where the task is not symmetric."""
+    if task.symmetric:
+        return np.ascontiguousarray(stack.transpose(0, 2, 1))
+    return with_inputs(np.ascontiguousarray(plane.T), task, levels)
 
 
 def cumulative(sizes: Tensor) -> Tensor:

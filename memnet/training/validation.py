@@ -8,6 +8,7 @@ from torch import nn
 
 from memnet.network.runtime import cudnn, evaluating
 from memnet.protocol import metrics, tasks
+from memnet.protocol.tasks import Task
 
 HELD_BACK_EVERY = 37  # every 37th training picture is held back, to watch the gain on
 HELD_BACK_SIZE = 72  # edge of the crop that is looked at, a multiple of every scale and of JPEG's blocks
@@ -42,18 +43,18 @@ class HeldBack:
         self,
         planes: Sequence[np.ndarray],
         *,
-        task: str,
+        task: str | Task,
         levels: Sequence[int] | None = None,
         device="cpu",
         size: int = HELD_BACK_SIZE,
     ):
-        self.pairs, self.levels = [], tuple(levels or tasks.task(task).levels)
+        task = tasks.task(task)
+        self.pairs, self.levels = [], tuple(levels or task.levels)
         for number, plane in enumerate(planes):
             top, left = ((edge - size) // 2 for edge in plane.shape)
             crop = plane[top : top + size, left : left + size]
             for level in self.levels:
-                pair = tasks.degrade(crop, task=task, level=level, key=f"held back {number}")
-                self.pairs.append(pair)
+                self.pairs.append(task.degrade(crop, level, key=f"held back {number}"))
         inputs = np.stack([degraded for _, degraded in self.pairs]).astype(np.float32)
         self.inputs = torch.from_numpy(inputs).unsqueeze(1).to(device)
 
