@@ -1,4 +1,4 @@
-"""The command line: memnet restore | evaluate | train | reproduce | report | runs | data."""
+"""The command line: memnet restore | evaluate | train | export | reproduce | report | runs | data."""
 
 import sys
 from collections.abc import Callable
@@ -395,6 +395,39 @@ def reproduce(
         raise typer.Exit(STOPPED) from error
     if not agrees:
         raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+@says_errors
+def export(
+    run: Annotated[str, typer.Argument(help="A trained run; `memnet runs` lists them.")],
+    output: Annotated[Path, typer.Option(help="The file to write.")],
+    form: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
+    rgb: Annotated[bool, typer.Option("--rgb", help="RGB in and out; one channel (luma or gray) if left out.")] = False,
+) -> None:
+    """Write a trained network as an ONNX file, for programs without torch: values in [0, 1], any height and width.
+
+    `memnet export denoising-M6R6-any --format onnx --rgb --output denoising.onnx`
+
+    Networks of super-resolution take the image after bicubic enlargement.
+    """
+    from memnet.network import checkpoints
+    from memnet.restoration import export as exporting
+    from memnet.study import registry
+
+    if form != "onnx":
+        raise ValueError(f"unknown format {form!r}: onnx is the one there is")
+    model, experiment = registry.load(run), registry.experiment(run)
+    make_folder(output.parent)
+    metadata = {
+        "run": run,
+        "task": experiment.task,
+        "weights": checkpoints.weights_hash(registry.weights_path(run)),
+        "receptive_field_radius": str(model.config.reach),
+    }
+    channels = exporting.CHANNELS[experiment.task] if rgb else None
+    exporting.export_onnx(model, output, channels=channels, metadata=metadata)
+    typer.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB, opset {exporting.OPSET}")
 
 
 @app.command()

@@ -22,7 +22,7 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     "exercises code_exercises walkthrough "
     "pitfalls spectra gates size analysis evaluation registry provenance",
     "training": "loop selection budget trainer sampler validation config cuda_graph soap distributed",
-    "restoration": "files arrays tiling",
+    "restoration": "export files arrays tiling",
     "protocol": "datasets tasks degradations metrics images",
     "network": "checkpoints folded growth runtime model",
 }
