@@ -16,10 +16,14 @@ from memnet.publishing.items import ITEMS
 LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "report reproduction compare artifacts records notebooks items "
-    "equations "
+    # teaching
+    "widgets lesson_plots equations "
+    # results
     "result_plots plots schematics style tables printed",
     "study": "train_run seeds store "
-    "exercises code_exercises walkthrough "
+    # teaching
+    "exercises code_exercises explorer walkthrough section4 "
+    # results
     "pitfalls spectra gates size analysis evaluation registry provenance",
     "training": "loop selection budget trainer sampler validation config cuda_graph soap distributed",
     "restoration": "export files arrays tiling",

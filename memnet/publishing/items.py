@@ -72,6 +72,13 @@ ITEMS = {
             "the network, built by hand",
             ("recursive_unit", "receptive_fields", "feature_maps", "predictions", "shapes", "gate_terms"),
         ),
+        Item(
+            "section4",
+            "16_section4.ipynb",
+            "section 4 live: Highway, DRCN, DenseNet",
+            ("section4_gradients", "section4_curves", "section4_supervision", "section4", "section4_gates"),
+            tolerances=(("gain", 1.0), ("kept", 0.2), ("loss", 1e-3)),
+        ),
     )
 }
 
