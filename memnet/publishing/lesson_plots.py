@@ -1,10 +1,11 @@
 """Figures of the teaching notebooks."""
 
 import numpy as np
+import pandas as pd
 
-from memnet.publishing import schematics, style
+from memnet.publishing import plots, schematics, style
 from memnet.publishing.schematics import Drawing
-from memnet.publishing.style import COLOURS, MARKERS
+from memnet.publishing.style import BLUE, COLOURS, GREY, MARKERS, ORANGE
 
 
 def gradient_profiles(profiles: dict[str, np.ndarray], title: str = "") -> Drawing:
@@ -17,4 +18,38 @@ def gradient_profiles(profiles: dict[str, np.ndarray], title: str = "") -> Drawi
             axes.semilogy(range(1, len(norms) + 1), norms, color=colour, marker=marker, ms=3, label=name)
         axes.set(xlabel="convolution, from the input to the output", ylabel="norm of the gradient", title=title)
         figure.legend(loc="outside right center")
+        return figure
+
+
+def relative_spectra(lines: dict[str, np.ndarray], title: str = "") -> Drawing:
+    """Spectral densities in dB against the original's (circles + 1,), one line an image; 0 is the original."""
+    with style.look():
+        figure = schematics.drawing(6.8, 3.4)
+        axes = figure.subplots()
+        for number, (name, line) in enumerate(lines.items()):
+            colour = GREY if name == "input" else COLOURS[number % len(COLOURS)]
+            frequency = np.linspace(0, 0.5, len(line))[1:]
+            axes.plot(frequency, line[1:], color=colour, ls=":" if name == "input" else "-", label=name)
+        axes.axhline(0, color="black", lw=0.8)
+        axes.set(xlabel="frequency (cycles per pixel)", ylabel="power relative to the original (dB)", title=title)
+        figure.legend(loc="outside right center")
+        return figure
+
+
+def memory_panel(
+    maps: dict[str, np.ndarray], norms: pd.Series, *, shown: str, off: str, block: int, title: str = ""
+) -> Drawing:
+    """Feature maps (H, W) of the memory `shown`, and the norms of a gate by memory, that which is `off` in white."""
+    with style.look():
+        figure = schematics.drawing(10.0, 3.6)
+        figure.suptitle(title, fontsize=10)
+        left, right = figure.subfigures(1, 2, width_ratios=[3, 2])
+        left.suptitle(f"{shown} in gate {block}", fontsize=9)
+        for axes, (name, image) in zip(left.subplots(2, 4).ravel(), maps.items(), strict=False):
+            plots.show(axes, image, name)
+        axes = right.subplots()
+        colours = ["white" if name == off else ORANGE if name == shown else BLUE for name in norms.index]
+        axes.bar(norms.index, norms, color=colours, edgecolor="black", linewidth=0.6)
+        axes.set(ylabel=f"norm of the weights of gate {block}")
+        axes.tick_params(axis="x", labelsize=8)
         return figure

@@ -1,0 +1,237 @@
+"""The explorer: controls of ipywidgets above images that are drawn anew, and a slider that needs no kernel."""
+
+import base64
+import io
+import time
+from collections.abc import Callable
+from html import escape
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image
+
+from memnet.protocol import images, tasks
+from memnet.publishing import lesson_plots, plots
+from memnet.publishing.schematics import Drawing
+from memnet.study import explorer, registry, walkthrough
+from memnet.study.explorer import Scene
+from memnet.study.spectra import decibels
+
+ENLARGED = 3  # screen pixels for each pixel of an image
+
+
+def png(image: np.ndarray) -> bytes:
+    """The PNG file of an image (H, W), float in [0, 1], enlarged without interpolation."""
+    pixels = images.to_uint8(np.clip(image, 0, 1)).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+class BeforeAfter:
+    """Two images of one shape (H, W) on top of each other, with a slider between them.
+
+    In a browser it slides without a kernel; where HTML is not shown, a PNG has the left half of the one and the right
+    half of the other.
+    """
+
+    def __init__(self, before: np.ndarray, after: np.ndarray, titles: tuple[str, str] = ("before", "after")):
+        self.before, self.after, self.titles = before, after, titles
+
+    def html(self) -> str:
+        """The page's part: both images as data URIs and a range input that moves the border."""
+        sources = [f"data:image/png;base64,{base64.b64encode(png(i)).decode()}" for i in (self.before, self.after)]
+        left, right = map(escape, self.titles)
+        return f"""<div class="before-after" style="width: {ENLARGED * self.before.shape[1]}px; max-width: 100%">
+<div style="position: relative">
+<img src="{sources[0]}" alt="{left}" style="width: 100%; display: block">
+<img src="{sources[1]}" alt="{right}" style="position: absolute; inset: 0; width: 100%; clip-path: inset(0 0 0 50%)">
+</div>
+<input type="range" min="0" max="100" value="50" aria-label="{left} to {right}" style="width: 100%"
+ oninput="this.parentNode.querySelectorAll('img')[1].style.clipPath = 'inset(0 0 0 ' + this.value + '%)'">
+<div style="display: flex; justify-content: space-between"><span>{left}</span><span>{right}</span></div></div>"""
+
+    def png(self) -> bytes:
+        """The left half of the first image beside the right half of the second."""
+        half = self.before.shape[1] // 2
+        return png(np.concatenate([self.before[:, :half], self.after[:, half:]], axis=1))
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        return {"text/html": self.html(), "image/png": base64.b64encode(self.png()).decode()}
+
+
+def before_after(scene: Scene) -> BeforeAfter:
+    """The degraded and the restored image of a scene, with their PSNR."""
+    planes, scores = explorer.restored(scene)
+    titles = tuple(f"{name}, {scores[name][0]:.2f} dB" for name in ("input", "$y$"))
+    return BeforeAfter(planes["input"], planes["$y$"], tuple(title.replace("$", "") for title in titles))
+
+
+def predictions(scene: Scene) -> Drawing:
+    """Original, input, every y_m and y with PSNR and SSIM, and the residual."""
+    planes, scores = explorer.restored(scene)
+    return plots.pictures(planes | {"$y - x$, times 4": explorer.residual(scene)}, scores, columns=5)
+
+
+def spectrum(scene: Scene, window: str = "hann") -> Drawing:
+    """The spectra of the input and of every prediction in dB against the original."""
+    found = explorer.densities(scene, window)
+    original = decibels(found.pop("original"))
+    lines = {name: decibels(density) - original for name, density in found.items()}
+    return lesson_plots.relative_spectra(lines, title=f"window: {window}")
+
+
+def memory(scene: Scene, shown: str) -> Drawing:
+    """Maps of a memory of the scene's block beside the norms of the gate, and what the memory that is off costs."""
+    network, (_, scores) = explorer.network_of(scene.run), explorer.restored(scene)
+    norms = walkthrough.gate_terms(network, {}, block=scene.block).set_index("memory").norm
+    whole = explorer.restored(scene._replace(without=""))[1]["$y$"][0]
+    title = f"y with all memories: {whole:.2f} dB"
+    if scene.without:
+        title += f"; gate {scene.block} without {scene.without}: {scores['$y$'][0]:.2f} dB"
+    maps = explorer.maps_of(scene, shown)
+    return lesson_plots.memory_panel(maps, norms, shown=shown, off=scene.without, block=scene.block, title=title)
+
+
+class Explorer:
+    """The controls and four views: before and after, predictions, spectrum, memory.
+
+    Only the view that is open is drawn. Where widgets are not shown, as in a page without a kernel, a PNG of the
+    predictions takes their place.
+    """
+
+    VIEWS = ("before and after", "predictions", "spectrum", "memory")
+
+    def __init__(self, scene: Scene, *, window: str = "hann", shown: str = "B0"):
+        explorer.restored(scene)  # says what is wrong with it
+        self.busy = False
+        task = registry.experiment(scene.run).task
+        self.image = widgets.Dropdown(options=explorer.image_names(), value=scene.image, description="image")
+        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="your own")
+        self.task = widgets.Dropdown(options=list(tasks.TASKS), value=task, description="task")
+        self.run = widgets.Dropdown(options=explorer.runs_of(task), value=scene.run, description="run")
+        self.level = widgets.SelectionSlider(options=levels_of(scene), value=scene.level, continuous_update=False)
+        self.level.description = "level"
+        self.window = widgets.Dropdown(options=["hann", "mirror", "none"], value=window, description="window")
+        blocks = range(1, explorer.network_of(scene.run).config.blocks + 1)
+        self.block = widgets.Dropdown(options=list(blocks), value=scene.block, description="block")
+        self.memory = widgets.Dropdown(options=sources_of(scene), value=shown, description="memory")
+        self.off = widgets.Checkbox(value=bool(scene.without), description="leave this memory out", indent=False)
+        self.message = widgets.HTML()
+        self.pictures = [widgets.HTML(), *(widgets.Image(format="png") for _ in self.VIEWS[1:])]
+        self.tabs = widgets.Tab(children=self.panes(), titles=self.VIEWS)
+        top = [widgets.HBox([self.image, self.upload]), widgets.HBox([self.task, self.run, self.level])]
+        self.widget = widgets.VBox([*top, self.message, self.tabs])
+        self.watch()
+        self.draw()
+
+    def panes(self) -> list[widgets.Widget]:
+        """What each tab holds: its own controls above its picture."""
+        gate = widgets.HBox([self.block, self.memory, self.off])
+        controls = [[], [], [self.window], [gate]]
+        return [widgets.VBox([*own, view]) for own, view in zip(controls, self.pictures, strict=True)]
+
+    def watch(self) -> None:
+        """Draw when a control changes; a task brings its runs, a run its levels, a block its memories."""
+        self.upload.observe(self.take_upload, "value")
+        self.task.observe(self.take_task, "value")
+        self.run.observe(self.take_run, "value")
+        self.block.observe(self.take_block, "value")
+        for control in (self.image, self.level, self.window, self.memory, self.off):
+            control.observe(self.draw, "value")
+        self.tabs.observe(self.draw, "selected_index")
+
+    @property
+    def scene(self) -> Scene:
+        """What the controls say."""
+        off = self.memory.value if self.off.value else ""
+        return Scene(self.image.value, self.run.value, self.level.value, self.block.value, off)
+
+    def take_upload(self, change: dict) -> None:
+        """Make an uploaded file the image that is shown, or say in one sentence what is wrong with it."""
+        if not self.upload.value:
+            return
+        (file,) = self.upload.value
+        try:
+            name = explorer.add_upload(file.name, bytes(file.content))
+        except ValueError as error:
+            self.say(str(error))
+            return
+        self.set(self.image, explorer.image_names(), name)
+        self.draw()
+
+    def take_task(self, change: dict) -> None:
+        """Offer the runs of another task."""
+        runs = explorer.runs_of(self.task.value)
+        self.set(self.run, runs, runs[0])
+        self.take_run(change)
+
+    def take_run(self, change: dict) -> None:
+        """Offer the levels and blocks of another run."""
+        if self.busy:
+            return
+        levels = levels_of(self.scene)
+        self.set(self.level, levels, levels[len(levels) // 2])
+        blocks = range(1, explorer.network_of(self.run.value).config.blocks + 1)
+        self.set(self.block, list(blocks), min(self.block.value, blocks[-1]))
+        self.take_block(change)
+
+    def take_block(self, change: dict) -> None:
+        """Offer the memories of another block."""
+        if self.busy:
+            return
+        sources = sources_of(self.scene)
+        self.set(self.memory, sources, self.memory.value if self.memory.value in sources else sources[0])
+        self.draw()
+
+    def set(self, control: widgets.Widget, options: list, value: object) -> None:
+        """Give a control other options and a value without drawing in between."""
+        self.busy = True
+        try:
+            with control.hold_trait_notifications():
+                control.options, control.value = options, value
+        finally:
+            self.busy = False
+
+    def draw(self, change: dict | None = None) -> None:
+        """Draw the open view; the line above it says how long that took, or what is wrong."""
+        if self.busy:
+            return
+        began, scene, number = time.perf_counter(), self.scene, self.tabs.selected_index or 0
+        self.say("working ...")
+        try:
+            self.pictures[number].value = self.view(number, scene)
+        except ValueError as error:
+            self.say(str(error))
+            return
+        self.say(f"{scene.image}, {scene.run} at {scene.level}: {time.perf_counter() - began:.1f} s")
+
+    def view(self, number: int, scene: Scene) -> str | bytes:
+        """HTML of the first view, PNG of the others."""
+        if number == 0:
+            return before_after(scene).html()
+        draw: list[Callable[[], Drawing]] = [
+            lambda: predictions(scene),
+            lambda: spectrum(scene, self.window.value),
+            lambda: memory(scene, self.memory.value),
+        ]
+        return draw[number - 1]()._repr_png_()
+
+    def say(self, sentence: str) -> None:
+        """Put a sentence above the views."""
+        self.message.value = f"<i>{escape(sentence)}</i>"
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        still = base64.b64encode(predictions(self.scene)._repr_png_()).decode()
+        return self.widget._repr_mimebundle_(**kwargs) | {"image/png": still}
+
+
+def levels_of(scene: Scene) -> list[int]:
+    """The levels that a scene's run was trained for, and the scene's own."""
+    learnt = set(registry.experiment(scene.run).learnt)
+    return sorted(learnt | {scene.level} if scene.level in learnt else learnt)
+
+
+def sources_of(scene: Scene) -> list[str]:
+    """The memories that enter the gate of a scene's block."""
+    return explorer.network_of(scene.run).config.gate_sources(scene.block)

@@ -1,0 +1,134 @@
+"""What the explorer shows: one image crop, degraded and restored by a run, with one memory left out on demand."""
+
+import tempfile
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from memnet.network.model import MemNet
+from memnet.protocol import datasets, images
+from memnet.protocol.datasets import Picture
+from memnet.study import analysis, registry, spectra, walkthrough
+
+CROP = 128  # edge in pixels of what is shown: a network answers within a second on two cores
+uploads: dict[str, np.ndarray] = {}  # crops of the reader's own images, by name
+
+
+class Scene(NamedTuple):
+    """What to look at: an image by name, a run, its level, and a memory that gate m = `block` does without ("": none).
+
+    A memory is called B0 .. B(M-1) or H1 .. HR.
+    """
+
+    image: str
+    run: str
+    level: int
+    block: int = 1
+    without: str = ""
+
+
+def runs_of(task: str) -> list[str]:
+    """The trained runs of a task whose network is a multi-supervised MemNet; the best comes first."""
+    best = registry.DEFAULT_RUNS[task]
+    names = [name for name, run in registry.EXPERIMENTS.items() if run.task == task and is_explorable(name)]
+    return sorted(names, key=lambda name: name != best)
+
+
+def is_explorable(run: str) -> bool:
+    """Whether a run has weights, and a network with a prediction for each block."""
+    return registry.trained(run) and getattr(registry.experiment(run).config, "multi_supervised", False)
+
+
+def crop(channel: np.ndarray, size: int = CROP) -> np.ndarray:
+    """The window of a uint8 channel (H, W) with the most detail, `size` x `size` or the whole image if it is smaller."""
+    top, left, height, width = analysis.detail_box(channel, size)
+    return channel[top : top + height, left : left + width]
+
+
+def add_upload(name: str, content: bytes) -> str:
+    """Take the bytes of an image file as one of the images; its name. ValueError, in one sentence, for a bad file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(name).name
+        path.write_bytes(content)
+        try:
+            channel = images.luma(images.read_picture(path))
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"{folder}/", "")) from error
+    if min(channel.shape) < 16:
+        raise ValueError(f"{name}: the image has {channel.shape[1]}x{channel.shape[0]} pixels, 16x16 are needed")
+    uploads[name] = crop(channel)
+    return name
+
+
+def image_names() -> list[str]:
+    """The images that can be chosen: those of the embedded set, and uploaded ones."""
+    return [*datasets.pictures("embedded").names, *uploads]
+
+
+@lru_cache(32)
+def embedded_crop(name: str) -> np.ndarray:
+    """The crop of an image of the embedded set; ValueError with all the names for another."""
+    pictures = datasets.pictures("embedded")
+    if name not in pictures.names:
+        raise ValueError(f"unknown image {name!r}: choose one of {', '.join(image_names())}")
+    return crop(pictures[pictures.names.index(name)].plane)
+
+
+@lru_cache(8)
+def network_of(run: str, block: int = 1, without: str = "") -> MemNet:
+    """The network of a run; where `without` is given, gate m = `block` does not take that memory."""
+    if without:
+        return without_memory(network_of(run), block, without)
+    if not is_explorable(run):
+        raise ValueError(f"{run} has no weights, or no prediction for each block: choose another run")
+    return registry.load(run)
+
+
+def without_memory(network: MemNet, block: int, memory: str) -> MemNet:
+    """A copy of a network in which gate m = `block` has zero weights for a memory; ValueError when it has no such."""
+    sources = network.config.gate_sources(block)
+    if memory not in sources:
+        raise ValueError(f"gate {block} has no memory {memory!r}: choose one of {', '.join(sources)}")
+    network, place = deepcopy(network), sources.index(memory)
+    channels = network.config.channels
+    with torch.no_grad():
+        network.blocks[block - 1].gate_unit[-1].weight[:, place * channels : (place + 1) * channels] = 0
+    return network
+
+
+@lru_cache(64)
+def restored(scene: Scene) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
+    """original, input, y_1 .. y_M and y (H, W), and (PSNR in dB, SSIM) of all but the original, of a scene."""
+    channel = uploads[scene.image] if scene.image in uploads else embedded_crop(scene.image)
+    network = network_of(scene.run, scene.block if scene.without else 1, scene.without)
+    task = registry.experiment(scene.run).task
+    return walkthrough.predictions(network, Picture(scene.image, channel), task=task, level=scene.level)
+
+
+def residual(scene: Scene, enhanced: float = 4.0) -> np.ndarray:
+    """What the network adds to its input, y - x (H, W), times `enhanced` around mid-gray, in [0, 1]."""
+    planes, _ = restored(scene)
+    return np.clip(0.5 + enhanced * (planes["$y$"] - planes["input"]), 0, 1)
+
+
+def densities(scene: Scene, window: str) -> dict[str, np.ndarray]:
+    """The spectral density of every image of a scene, by name; `window` as of `spectra.spectral_density`."""
+    planes, _ = restored(scene)
+    return {name: spectra.spectral_density(plane, window) for name, plane in planes.items()}
+
+
+@torch.no_grad()
+def maps_of(scene: Scene, memory: str, count: int = 8) -> dict[str, np.ndarray]:
+    """The `count` feature maps (H, W) in [0, 1] of a memory of the scene's block that vary most, by channel."""
+    network = network_of(scene.run)
+    sources = network.config.gate_sources(scene.block)
+    if memory not in sources:
+        raise ValueError(f"gate {scene.block} has no memory {memory!r}: choose one of {', '.join(sources)}")
+    planes, _ = restored(scene)
+    state = walkthrough.gate_memories(network, planes["input"], scene.block).chunk(len(sources), dim=1)
+    maps = walkthrough.feature_maps([state[sources.index(memory)]], count)
+    return {name.partition(", ")[2]: plane for name, plane in maps.items()}
