@@ -79,6 +79,12 @@ ITEMS = {
             ("section4_gradients", "section4_curves", "section4_supervision", "section4", "section4_gates"),
             tolerances=(("gain", 1.0), ("kept", 0.2), ("loss", 1e-3)),
         ),
+        Item(
+            "explorer",
+            "17_explorer.ipynb",
+            "explorer: widgets, and the same views still",
+            ("explorer_predictions", "explorer_spectrum", "explorer_memory"),
+        ),
     )
 }
 

@@ -103,7 +103,7 @@ class Explorer:
     VIEWS = ("before and after", "predictions", "spectrum", "memory")
 
     def __init__(self, scene: Scene, *, window: str = "hann", shown: str = "B0"):
-        explorer.restored(scene)  # says what is wrong with it
+        check_scene(scene, shown)
         self.busy = False
         task = registry.experiment(scene.run).task
         self.image = widgets.Dropdown(options=explorer.image_names(), value=scene.image, description="image")
@@ -226,10 +226,17 @@ class Explorer:
         return self.widget._repr_mimebundle_(**kwargs) | {"image/png": still}
 
 
+def check_scene(scene: Scene, shown: str) -> None:
+    """Raise ValueError, in one sentence, for a scene or a memory that the controls cannot show."""
+    explorer.restored(scene)
+    explorer.maps_of(scene, shown)
+    if scene.level not in levels_of(scene):
+        raise ValueError(f"{scene.run} was trained for the levels {levels_of(scene)}, got {scene.level}")
+
+
 def levels_of(scene: Scene) -> list[int]:
-    """The levels that a scene's run was trained for, and the scene's own."""
-    learnt = set(registry.experiment(scene.run).learnt)
-    return sorted(learnt | {scene.level} if scene.level in learnt else learnt)
+    """The levels that a scene's run was trained for."""
+    return list(registry.experiment(scene.run).learnt)
 
 
 def sources_of(scene: Scene) -> list[str]:

@@ -44,7 +44,7 @@ def is_explorable(run: str) -> bool:
 
 
 def crop(channel: np.ndarray, size: int = CROP) -> np.ndarray:
-    """The window of a uint8 channel (H, W) with the most detail, `size` x `size` or the whole image if it is smaller."""
+    """The window of `size` x `size` with the most detail in a uint8 channel (H, W); all of one that is smaller."""
     top, left, height, width = analysis.detail_box(channel, size)
     return channel[top : top + height, left : left + width]
 
