@@ -113,9 +113,12 @@ class Explorer:
         self.level = widgets.SelectionSlider(options=levels_of(scene), value=scene.level, continuous_update=False)
         self.level.description = "level"
         self.window = widgets.Dropdown(options=["hann", "mirror", "none"], value=window, description="window")
-        blocks = range(1, explorer.network_of(scene.run).config.blocks + 1)
+        network = explorer.network_of(scene.run)
+        blocks = range(1, network.config.blocks + 1)
         self.block = widgets.Dropdown(options=list(blocks), value=scene.block, description="block")
-        self.memory = widgets.Dropdown(options=sources_of(scene), value=shown, description="memory")
+        self.memory = widgets.Dropdown(
+            options=explorer.sources_of(explorer.network_of(scene.run), scene.block), value=shown, description="memory"
+        )
         self.off = widgets.Checkbox(value=bool(scene.without), description="leave this memory out", indent=False)
         self.message = widgets.HTML()
         self.pictures = [widgets.HTML(), *(widgets.Image(format="png") for _ in self.VIEWS[1:])]
@@ -153,7 +156,7 @@ class Explorer:
             return
         (file,) = self.upload.value
         try:
-            name = explorer.add_upload(file.name, bytes(file.content))
+            name = explorer.add_upload(file["name"], bytes(file["content"]))
         except ValueError as error:
             self.say(str(error))
             return
@@ -180,7 +183,7 @@ class Explorer:
         """Offer the memories of another block."""
         if self.busy:
             return
-        sources = sources_of(self.scene)
+        sources = explorer.sources_of(explorer.network_of(self.run.value), self.block.value)
         self.set(self.memory, sources, self.memory.value if self.memory.value in sources else sources[0])
         self.draw()
 
@@ -188,8 +191,8 @@ class Explorer:
         """Give a control other options and a value without drawing in between."""
         self.busy = True
         try:
-            with control.hold_trait_notifications():
-                control.options, control.value = options, value
+            control.options = options
+            control.value = value
         finally:
             self.busy = False
 
@@ -237,8 +240,3 @@ def check_scene(scene: Scene, shown: str) -> None:
 def levels_of(scene: Scene) -> list[int]:
     """The levels that a scene's run was trained for."""
     return list(registry.experiment(scene.run).learnt)
-
-
-def sources_of(scene: Scene) -> list[str]:
-    """The memories that enter the gate of a scene's block."""
-    return explorer.network_of(scene.run).config.gate_sources(scene.block)

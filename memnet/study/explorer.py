@@ -33,7 +33,7 @@ class Scene(NamedTuple):
 
 def runs_of(task: str) -> list[str]:
     """The trained runs of a task whose network is a multi-supervised MemNet; the best comes first."""
-    best = registry.DEFAULT_RUNS[task]
+    best = registry.main_run(task)
     names = [name for name, run in registry.EXPERIMENTS.items() if run.task == task and is_explorable(name)]
     return sorted(names, key=lambda name: name != best)
 
@@ -90,14 +90,26 @@ def network_of(run: str, block: int = 1, without: str = "") -> MemNet:
 
 def without_memory(network: MemNet, block: int, memory: str) -> MemNet:
     """A copy of a network in which gate m = `block` has zero weights for a memory; ValueError when it has no such."""
-    sources = network.config.gate_sources(block)
-    if memory not in sources:
-        raise ValueError(f"gate {block} has no memory {memory!r}: choose one of {', '.join(sources)}")
-    network, place = deepcopy(network), sources.index(memory)
+    place, network = place_of(memory, network, block), deepcopy(network)
     channels = network.config.channels
     with torch.no_grad():
         network.blocks[block - 1].gate_unit[-1].weight[:, place * channels : (place + 1) * channels] = 0
     return network
+
+
+def sources_of(network: MemNet, block: int) -> list[str]:
+    """The memories that enter the gate of a block, in the order of its weights; ValueError for a block it has not."""
+    if not 1 <= block <= network.config.blocks:
+        raise ValueError(f"the network has memory blocks 1 to {network.config.blocks}, got {block}")
+    return network.config.gate_sources(block)
+
+
+def place_of(memory: str, network: MemNet, block: int) -> int:
+    """Where a memory is among those of a gate, from 0; ValueError with their names when it is not."""
+    sources = sources_of(network, block)
+    if memory not in sources:
+        raise ValueError(f"gate {block} has no memory {memory!r}: choose one of {', '.join(sources)}")
+    return sources.index(memory)
 
 
 @lru_cache(64)
@@ -118,17 +130,16 @@ def residual(scene: Scene, enhanced: float = 4.0) -> np.ndarray:
 def densities(scene: Scene, window: str) -> dict[str, np.ndarray]:
     """The spectral density of every image of a scene, by name; `window` as of `spectra.spectral_density`."""
     planes, _ = restored(scene)
-    return {name: spectra.spectral_density(plane, window) for name, plane in planes.items()}
+    return {name: spectra.spectral_density(plane) for name, plane in planes.items()}
 
 
 @torch.no_grad()
 def maps_of(scene: Scene, memory: str, count: int = 8) -> dict[str, np.ndarray]:
     """The `count` feature maps (H, W) in [0, 1] of a memory of the scene's block that vary most, by channel."""
     network = network_of(scene.run)
-    sources = network.config.gate_sources(scene.block)
-    if memory not in sources:
-        raise ValueError(f"gate {scene.block} has no memory {memory!r}: choose one of {', '.join(sources)}")
+    sources = sources_of(network, scene.block)
+    place = place_of(memory, network, scene.block)
     planes, _ = restored(scene)
     state = walkthrough.gate_memories(network, planes["input"], scene.block).chunk(len(sources), dim=1)
-    maps = walkthrough.feature_maps([state[sources.index(memory)]], count)
+    maps = walkthrough.feature_maps([state[place]], count)
     return {name.partition(", ")[2]: plane for name, plane in maps.items()}
