@@ -1,4 +1,4 @@
-"""Sizes against closed formulas, gates and spectra against cases whose answer is known."""
+"""Sizes against closed formulas, and comparisons of networks against cases whose answer is known."""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from memnet.network.model import PRESETS, VARIANTS, Config, StackConfig, build, variant
-from memnet.protocol.datasets import Picture
-from memnet.study import analysis, gates, size, spectra
+from memnet.study import analysis, size
 
 TINY = Config(blocks=4, recursions=3, channels=4)
 
@@ -83,191 +82,6 @@ def test_seconds_are_positive():
     assert 0 < size.seconds(Config(1, 1, channels=2), height=8, width=8, repeats=1) < 60
 
 
-# Gates
-
-
-def with_gates(config, norm_of):
-    """A network whose gate weights have the norm `norm_of(block, memory)` for every map of a memory."""
-    model = build(config)
-    for m, block in enumerate(model.blocks, start=1):
-        weight = block.gate_unit[-1].weight
-        for i, memory in enumerate(config.gate_sources(m)):
-            value = norm_of(m, memory) / np.sqrt(config.channels)
-            weight.data[:, i * config.channels : (i + 1) * config.channels] = value
-    return model
-
-
-def test_gate_norms_are_the_norms_over_filters():
-    model = build(TINY)
-    for m, v in enumerate(gates.gate_norms(model, over=None), start=1):
-        weight = model.blocks[m - 1].gate_unit[-1].weight.detach().numpy()[:, :, 0, 0]
-        np.testing.assert_allclose(v, np.sqrt((weight**2).sum(axis=0)), rtol=1e-6)
-        assert v.shape == ((m + TINY.recursions) * TINY.channels,)
-
-
-def test_gate_norms_reach_from_0_to_1():
-    for v in gates.gate_norms(build(TINY)):
-        assert (v.min(), v.max()) == (0, 1)
-    together = np.concatenate(gates.gate_norms(build(TINY), over="network"))
-    assert (together.min(), together.max()) == (0, 1)
-
-
-def test_the_last_maps_are_the_last_recursion():
-    model = with_gates(TINY, lambda m, memory: 2.0 if memory == "H3" else 1.0)
-    for v in gates.gate_norms(model):
-        assert v[-TINY.channels :].min() == 1
-        assert v[: -TINY.channels].max() < 1e-6
-
-
-def test_equal_norms_are_ones():
-    assert gates.to_unit(np.full(3, 0.2), np.full(3, 0.2)).tolist() == [1, 1, 1]
-
-
-def test_gate_norms_need_gates():
-    with pytest.raises(ValueError, match="Stack has no gate units"):
-        gates.gate_norms(build(StackConfig(2, 4)))
-    with pytest.raises(ValueError, match="got 'all'"):
-        gates.gate_norms(build(TINY), over="all")
-
-
-def test_memory_norms_are_sorted_by_kind():
-    v = gates.gate_norms(with_gates(TINY, lambda m, memory: m + int(memory[1:]) / 10), over=None)
-    table = gates.memory_norms(v, TINY).set_index(["block", "memory"])
-    assert table.loc[(2, "H3"), "mean"] == pytest.approx(2.3)
-    assert table.deviation.max() < 1e-6
-    assert table.loc[2].kind.tolist() == ["long-term", "long-term", "short-term", "short-term", "last"]
-
-
-def as_the_paper_says(m, memory):
-    """Norms for which observations 2 and 3 hold: falling with the block, H^R above long-term above the other H."""
-    return (0.5 if memory == "H3" else 0.3 if memory.startswith("B") else 0.1) / m
-
-
-def observed(norms):
-    table = gates.observations(norms, TINY)
-    return {(row.observation, row.measure.split(" ")[0]): row.verdict for row in table.itertuples()}
-
-
-def test_observations_hold_where_they_are_true():
-    v = gates.gate_norms(with_gates(TINY, as_the_paper_says), over=None)
-    verdicts = observed({"one": v})
-    assert verdicts["2", "mean"] == verdicts["2", "variance"] == "holds"
-    assert verdicts["3a", "share"] == verdicts["3b", "share"] == "holds"
-    assert verdicts["1", "Kolmogorov-Smirnov"] == "needs two tasks"
-
-
-def test_observations_do_not_hold_where_the_opposite_is_true():
-    v = gates.gate_norms(with_gates(TINY, lambda m, memory: m * (0.6 - m * as_the_paper_says(m, memory))), over=None)
-    verdicts = observed({"one": v, "the same": v})
-    assert set(verdicts.values()) == {"does not hold"}
-
-
-def test_tasks_whose_norms_differ_are_told_apart():
-    rng = np.random.default_rng(0)
-    one = [rng.random(200) for _ in range(4)]
-    other = [rng.random(200) ** 6 for _ in range(4)]
-    verdicts = [row[-1] for row in gates.differing_tasks({"one": one, "other": other})]
-    assert verdicts == ["holds"]
-    alike = [rng.random(200) for _ in range(4)]
-    assert gates.differing_tasks({"one": one, "alike": alike})[0][-1] == "does not hold"
-
-
-def test_observations_need_both_kinds_of_memory():
-    with pytest.raises(ValueError, match="long-term with short-term"):
-        gates.observations({}, variant(TINY, "NL"))
-
-
-# Spectra
-
-
-@pytest.mark.parametrize("shape", [(64, 64), (63, 80)])
-def test_white_noise_is_flat_at_its_variance(shape):
-    noise = 0.3 * np.random.default_rng(0).standard_normal((200, *shape))
-    density = np.mean([spectra.spectral_density(plane) for plane in noise], axis=0)
-    assert len(density) == min(shape) // 2 + 1
-    np.testing.assert_allclose(density[4:], 0.09, rtol=0.1)
-
-
-@pytest.mark.parametrize("direction", ["rows", "columns", "diagonal"])
-def test_a_sine_lies_on_its_circle(direction):
-    y, x = np.mgrid[:64, :64] / 64
-    phase = {"rows": 12 * y, "columns": 12 * x, "diagonal": 3 * y + 4 * x}[direction]
-    density = spectra.spectral_density(np.sin(2 * np.pi * phase))
-    circle = 5 if direction == "diagonal" else 12
-    assert density.argmax() == circle
-    assert density[circle] > 1e20 * np.delete(density, circle).max()
-
-
-def test_circles_hold_the_power_of_the_image():
-    y, x = np.mgrid[:32, :32] / 32
-    image = 2 + np.sin(2 * np.pi * 6 * x) + 0.5 * np.cos(2 * np.pi * 9 * y)
-    density = spectra.spectral_density(image)
-    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(32) * 32, np.fft.fftfreq(32) * 32)).round()
-    counts = [(radius == k).sum() for k in range(17)]
-    assert np.dot(density, counts) == pytest.approx((image**2).sum())  # Parseval
-
-
-def test_fewer_circles_keep_the_range_of_frequencies():
-    y, _ = np.mgrid[:64, :96] / 64
-    density = spectra.spectral_density(np.sin(2 * np.pi * 16 * y), circles=8)
-    assert len(density) == 9
-    assert density.argmax() == 4
-    assert spectra.frequencies(8)[4] == 0.25
-
-
-def test_spectral_density_refuses_what_it_cannot_give():
-    with pytest.raises(ValueError, match="resolves 4 circles, got 5"):
-        spectra.spectral_density(np.zeros((8, 20)), circles=5)
-    with pytest.raises(ValueError, match="one plane"):
-        spectra.spectral_density(np.zeros((8, 20, 3)))
-
-
-def test_prediction_spectra_are_those_of_the_predictions():
-    models = {"Mem": build(TINY).eval(), "NL": build(variant(TINY, "NL")).eval()}
-    planes = np.random.default_rng(0).integers(0, 256, (2, 24, 21), np.uint8)
-    pictures = [Picture(str(i), plane) for i, plane in enumerate(planes)]
-    found = spectra.prediction_spectra(models, pictures, task="jpeg", level=10, blocks=(2, 4), circles=10)
-    assert list(found) == ["original", "input", "Mem2", "Mem4", "NL2", "NL4"]
-    assert all(density.shape == (2, 11) for density in found.values())
-    np.testing.assert_allclose(found["original"][1], spectra.spectral_density(planes[1] / 255, 10))
-    with pytest.raises(ValueError, match="makes 4 predictions"):
-        spectra.prediction_spectra(models, pictures, task="jpeg", level=10)
-
-
-def densities(nl6, mem6, nl4=1.0, mem4=1.0, pictures=5):
-    """Densities of 4 predictions, flat but for a little spread over pictures, times the given factors."""
-    spread = np.random.default_rng(0).lognormal(sigma=0.01, size=(4, pictures, 31))
-    return dict(
-        zip(["Mem4", "Mem6", "NL4", "NL6"], spread * np.reshape([mem4, mem6, nl4, nl6], (4, 1, 1)), strict=True)
-    )
-
-
-def test_claims_are_supported_where_they_are_true():
-    table = spectra.claims(densities(nl6=0.8, mem6=1.25))
-    assert table.difference.tolist() == ["NL4 - NL6", "Mem6 - Mem4", "Mem4 - NL4", "Mem6 - NL6"]
-    assert set(table.verdict) == {"supported"}
-    assert table.decibels[[0, 1, 3]].tolist() == pytest.approx([0.97, 0.97, 1.94], abs=0.05)
-    assert (table.low < table.decibels).all()
-    assert (table.decibels < table.high).all()
-
-
-def test_claims_are_not_supported_where_they_are_false():
-    table = spectra.claims(densities(nl6=1.2, mem6=0.9, mem4=1.3))
-    assert set(table.verdict) == {"not supported"}
-
-
-def test_one_picture_has_no_verdict():
-    table = spectra.claims(densities(nl6=0.8, mem6=1.25, pictures=1))
-    assert set(table.verdict) == {"one picture: open"}
-    assert table.low.isna().all()
-
-
-def test_interval_is_students():
-    mean, low, high = analysis.interval(np.array([1.0, 2.0, 3.0]))
-    assert mean == 2
-    assert high - mean == pytest.approx(mean - low) == pytest.approx(4.302653 / np.sqrt(3))
-
-
 # Crops
 
 
@@ -303,16 +117,3 @@ def test_detail_box_finds_the_detail():
 
 def test_detail_box_fits_into_a_small_plane():
     assert analysis.detail_box(np.eye(10), 64) == (0, 0, 10, 10)
-
-
-def test_the_clearest_picture_has_most_of_the_high_frequencies():
-    densities = {name: np.ones((3, 61)) for name in ("Mem4", "Mem6", "NL4", "NL6")}
-    densities["Mem6"][1, 45:] = 10
-    densities["Mem6"][2, :30] = 100
-    assert spectra.clearest(densities) == 1
-
-
-def test_densities_beside_the_original_are_ratios_of_power_in_decibels():
-    found = spectra.relative({"original": np.array([1.0, 4.0]), "half": np.array([[0.5, 2.0], [1.0, 4.0]])})
-    np.testing.assert_array_equal(found["original"], 0)
-    np.testing.assert_allclose(found["half"], [[-3.0103, -3.0103], [0, 0]], atol=1e-4)

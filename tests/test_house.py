@@ -19,12 +19,12 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     # teaching
     "widgets lesson_plots equations "
     # results
-    "result_plots plots schematics style tables printed",
-    "study": "train_run seeds store "
+    "spectra_plots gate_plots result_plots plots schematics style tables printed",
+    "study": "train_run seeds "
     # teaching
     "exercises code_exercises explorer walkthrough section4 "
     # results
-    "pitfalls spectra gates size analysis evaluation registry provenance",
+    "pitfalls spectra gates image_rows store size analysis evaluation registry provenance",
     "training": "loop selection budget trainer sampler validation config cuda_graph soap distributed",
     "restoration": "export files arrays tiling",
     "protocol": "datasets tasks degradations metrics images",

@@ -1,14 +1,30 @@
-"""The gate units of a network: the weight norms of sec. 5.3 and fig. 5."""
+"""The gate units of a network: weight norms (sec. 5.3, fig. 5), and what each memory is worth beside its norm."""
 
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
+from torch import Tensor, nn
 
+from memnet.network.folded import InferenceNet, inference_form
+from memnet.network.growth import deepened
 from memnet.network.model import Config, MemNet
+from memnet.network.runtime import device_of
+from memnet.protocol import metrics, tasks
+from memnet.protocol.datasets import Picture
+from memnet.restoration import tiling
+from memnet.study import image_rows, registry
 
+KINDS = ("long-term", "short-term", "last")  # B_0 .. B_{m-1}; H^1 .. H^{R-1}; H^R
+MEASURES = {  # column: what it is called
+    "norm": "norm",
+    "ratio": "norm / initialisation",
+    "contribution": "contribution to $B_m$",
+    "psnr_lost": "PSNR lost (dB)",
+}
 OBSERVATIONS = {  # section 5.3 in our words
     "1": "different tasks have different distributions of the norms",
     "2": "mean and variance of the norms fall as the number of the memory block rises",
@@ -17,63 +33,202 @@ OBSERVATIONS = {  # section 5.3 in our words
 }
 
 
-def gate_norms(model: MemNet, over: str | None = "gate") -> list[np.ndarray]:
+def gate_norms(model: MemNet) -> list[np.ndarray]:
     """v_m for m = 1 .. M (fig. 5): the l2 norm, over the filters, of gate m's weights for each of its L_m input maps.
 
-    The maps are in the gate's order: long-term memory B_0 .. B_{m-1}, then H^1 .. H^R, `channels` maps each. The larger
-    a norm, the more the gate depends on that map. The paper normalises to [0, 1] "for better visualisation" and does
-    not say over what: `over="gate"` maps the least and largest norm of each gate to 0 and 1, `over="network"` those
-    of all gates (curves keep their relative heights), None gives plain norms. Raises ValueError without gates.
+    The maps are in the gate's order: long-term memory B_0 .. B_{m-1}, then H^1 .. H^R, `channels` maps each. Raises
+    ValueError for a network without gates.
     """
     if not isinstance(model, MemNet):
         raise ValueError(f"gate norms are those of a MemNet, and {type(model).__name__} has no gate units")
     weights = [block.gate_unit[-1].weight.detach().cpu().double() for block in model.blocks]
-    norms = [torch.linalg.vector_norm(weight, dim=(0, 2, 3)).numpy() for weight in weights]
-    if over is None:
-        return norms
-    if over not in ("gate", "network"):
-        raise ValueError(f"over is gate, network or None, got {over!r}")
-    everything = np.concatenate(norms)
-    return [to_unit(v, v if over == "gate" else everything) for v in norms]
+    return [torch.linalg.vector_norm(weight, dim=(0, 2, 3)).numpy() for weight in weights]
 
 
-def to_unit(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """`values` with the least of `among` at 0 and the largest at 1; ones where these are equal."""
-    least, largest = among.min(), among.max()
-    return (values - least) / (largest - least) if largest > least else np.ones_like(values)
+def normalised(norms: list[np.ndarray]) -> list[np.ndarray]:
+    """The norms of all gates of a network on one scale: its least is 0 and its largest 1 (ones where all are equal)."""
+    # Paper: normalised to [0, 1] "for better visualization", and not said over what. One scale for each gate would
+    # hide observation 2.
+    every = np.concatenate(norms)
+    least, largest = every.min(), every.max()
+    return [(v - least) / (largest - least) if largest > least else np.ones_like(v) for v in norms]
 
 
-def memory_norms(norms: list[np.ndarray], config: Config) -> pd.DataFrame:
-    """Mean and standard deviation of the norms over the maps of each memory: block, memory, kind, mean, deviation.
+def initial_norm(config: Config, block: int) -> float:
+    """The norm that He's initialisation gives to each map of gate m = `block`: sqrt(2 C / L_m), in the root mean."""
+    return (2 / len(config.gate_sources(block))) ** 0.5
 
-    `kind` is long-term (B_0 .. B_{m-1}), short-term (H^1 .. H^{R-1}) or last (H^R).
+
+def kind_of(memory: str, config: Config) -> str:
+    """Whether a memory B_0 .. or H^1 .. H^R is long-term, short-term, or the last recursion."""
+    return "long-term" if memory[0] == "B" else "last" if memory == f"H{config.recursions}" else "short-term"
+
+
+def memory_norms(norms: list[np.ndarray], config: Config, seed: int = 0) -> pd.DataFrame:
+    """Means of the norms over the maps of each memory: block, memory, kind, norm, low, high, initial, ratio.
+
+    `low` and `high` are the mean's 95 % bootstrap interval over the maps, `initial` what initialisation gives, `ratio`
+    is norm / initial: only what differs from 1 was learnt.
     """
-    rows = []
+    tables, rng = [], np.random.default_rng(seed)
     for m, v in enumerate(norms, start=1):
         memories = config.gate_sources(m)
-        for name, maps in zip(memories, np.split(v, len(memories)), strict=True):
-            kind = "long-term" if name.startswith("B") else "last" if name == memories[-1] else "short-term"
-            rows.append((m, name, kind, maps.mean(), maps.std()))
-    return pd.DataFrame(rows, columns=["block", "memory", "kind", "mean", "deviation"])
+        maps = v.reshape(len(memories), -1)
+        interval = stats.bootstrap((maps,), np.mean, axis=1, method="percentile", n_resamples=1000, rng=rng)
+        table = pd.DataFrame({"block": m, "memory": memories, "norm": maps.mean(axis=1)})
+        table["kind"] = [kind_of(memory, config) for memory in memories]
+        table["low"], table["high"] = interval.confidence_interval
+        tables.append(table.assign(initial=initial_norm(config, m), ratio=table.norm / initial_norm(config, m)))
+    order = ["block", "memory", "kind", "norm", "low", "high", "initial", "ratio"]
+    return pd.concat(tables, ignore_index=True)[order]
 
 
-def observations(norms: dict[str, list[np.ndarray]], config: Config) -> pd.DataFrame:
-    """The three observations of section 5.3 as numbers: observation, claim, where, measure, value, p, verdict.
+def by_kind(memories: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The mean of a measure over the memories of each kind, a row a block: columns KINDS.
 
-    `norms` has the plain norms (`gate_norms(model, over=None)`) of one network a task, all of one `config`. Paper: it
-    gives no measures. Ours: (1) the distance of Kolmogorov and Smirnov between the norms of two tasks, each gate
-    brought to [0, 1]; (2) Kendall's tau between a gate's number and its mean and variance, with the exact one-sided p;
-    (3) the share of gates in which the mean over the maps is the larger one. Two trainings for one task would differ
-    somewhat too: (1) does not say how much of a distance is the task's. Raises ValueError for a network without both
-    kinds of memory.
+    Raises ValueError where a network has not memories of each kind.
     """
-    if not (config.long_term and config.short_term and config.recursions > 1 and config.blocks > 1):
-        raise ValueError(f"the observations compare long-term with short-term memories, which {config} has not both")
+    missing = [kind for kind in KINDS if kind not in set(memories.kind)]
+    if missing:
+        raise ValueError(f"fig. 5 compares {', '.join(KINDS)} memories, and this network has no {missing[0]} ones")
+    return memories.groupby(["block", "kind"])[measure].mean().unstack()[list(KINDS)]
+
+
+def growth_norms(run: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """`memory_norms` of a run when it got its recursions, and now; None for a run that had all from the start."""
+    parent = registry.experiment(run).parent
+    if parent is None:
+        return None
+    now = registry.load(run)
+    grown = deepened(registry.load(parent), now.config.recursions)
+    return memory_norms(gate_norms(grown), now.config), memory_norms(gate_norms(now), now.config)
+
+
+# What a memory is worth
+
+
+def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) -> pd.DataFrame:
+    """What each memory is worth to each gate for one image: image, block, memory, contribution, psnr_lost.
+
+    `contribution` is the rms, over maps and pixels, of what the memory adds to B_m, about its mean over pixels, divided
+    by the rms of B_m about its own. `psnr_lost` (dB) is the PSNR of y minus that of the y that is computed when this
+    memory, in this gate alone, is replaced by its mean over pixels. Raises ValueError for a network without gates.
+    """
+    net = inference_form(model)
+    if not isinstance(net, InferenceNet):
+        raise ValueError(f"memories are those of a MemNet, and {type(model).__name__} has no gate units")
+    reference, degraded = tasks.degrade(image.plane, task=task, level=level, key=image.name)
+    runner = Ablations(net, degraded)
+
+    def psnr(y: Tensor) -> float:
+        return metrics.psnr(*tasks.compared(reference, tiling.as_plane(y), task=task, level=level))
+
+    whole = psnr(runner.output(runner.memories))
+    rows = [
+        (m, memory, share, whole - psnr(runner.output([*runner.memories[:m], replaced])))
+        for m in range(1, net.config.blocks + 1)
+        for memory, share, replaced in runner.gate(m)
+    ]
+    table = pd.DataFrame(rows, columns=["block", "memory", "contribution", "psnr_lost"])
+    table.insert(0, "image", image.name)
+    return table
+
+
+class Ablations:
+    """The memories [B_0 .. B_M] of an image (H, W) in a network, and what becomes of y when one is left out."""
+
+    @torch.inference_mode()
+    def __init__(self, net: InferenceNet, image: np.ndarray):
+        self.net = net
+        self.x = torch.from_numpy(image.astype(np.float32))[None, None].to(device_of(net))
+        first = net.fenet(self.x).contiguous(memory_format=torch.channels_last)
+        n, c, h, w = first.shape
+        self.padded, self.middle = (
+            torch.empty((n, c, h + 2, w + 2), device=first.device, memory_format=torch.channels_last).zero_()
+            for _ in range(2)
+        )
+        self.work = torch.empty_like(first)
+        self.memories = self.following([first])
+
+    def following(self, memories: list[Tensor]) -> list[Tensor]:
+        """[B_0 .. B_M] from [B_0 .. B_m]."""
+        for number in range(len(memories) - 1, self.net.config.blocks):
+            block = self.net.block(number, memories, self.padded, self.middle, self.work, lambda share: None)
+            memories = [*memories, block]
+        return memories
+
+    @torch.inference_mode()
+    def output(self, memories: list[Tensor]) -> Tensor:
+        """y (1, 1, H, W) from [B_0 .. B_m] (eqs. 11, 3)."""
+        supervised = self.following(memories)[-len(self.net.recons) :]
+        y_m = [
+            torch.cat([part for _, part in recon(memory, self.padded)], dim=2) + self.x
+            for recon, memory in zip(self.net.recons, supervised, strict=True)
+        ]
+        if not self.net.config.multi_supervised:
+            return y_m[0]
+        return sum(weight * y for weight, y in zip(self.net.output_weights, y_m, strict=True))
+
+    @torch.inference_mode()
+    def gate(self, m: int) -> Iterator[tuple[str, float, Tensor]]:
+        """For each memory of gate m: its name, its contribution, and B_m when its mean over pixels replaces it."""
+        total = self.memories[m]
+        spread = total.var(dim=(2, 3), correction=0).mean()
+        gate, names = self.net.gates[m - 1], self.net.config.gate_sources(m)
+        for name, part, memory in zip(names, gate.memories, self.sources(m), strict=True):
+            added, flat = (torch.zeros_like(v) for v in (total, memory[..., :1, :1]))
+            part.add_to(added, memory, self.work)
+            mean = memory.mean(dim=(2, 3), keepdim=True).contiguous(memory_format=torch.channels_last)
+            part.add_to(flat, mean, torch.empty_like(mean))
+            share = (added.var(dim=(2, 3), correction=0).mean() / spread).sqrt().item()
+            yield name, share, total - added + flat
+
+    def sources(self, m: int) -> Iterator[Tensor]:
+        """The memories that gate m takes, in its order; each H^r is gone when the next one is taken."""
+        yield from self.memories[:m] if self.net.config.long_term else []
+        state = self.memories[m - 1].clone(memory_format=torch.channels_last)
+        for r in range(1, self.net.config.recursions + 1):
+            self.net.units[m - 1].add_to(state, r - 1, self.padded, self.middle)
+            if self.net.config.short_term or r == self.net.config.recursions:
+                yield state
+
+
+def worth(run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False) -> pd.DataFrame:
+    """`memory_norms` of a run with `contribution` and `psnr_lost` (see `measure_image`), averaged over images.
+
+    Rows by image are stored, and measured where they are not.
+    """
+    model = registry.load(run)
+    norms = memory_norms(gate_norms(model), model.config)
+    rows = image_rows.collect("gates", run, dataset, level, measure_image, limit=limit, fresh=fresh)
+    means = rows.groupby(["block", "memory"], sort=False)[["contribution", "psnr_lost"]].mean().reset_index()
+    return norms.merge(means, on=["block", "memory"], validate="one_to_one").assign(images=rows.image.nunique())
+
+
+# The observations of section 5.3
+
+
+def observations(norms: dict[str, list[np.ndarray]], memories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The observations of section 5.3 as numbers: observation, claim, measure, where, statistic, value, p, paper, ours.
+
+    `norms` (of `gate_norms`) and `memories` (of `worth`) are those of one network a task, by its run. The paper judges
+    by the norms and gives no statistic. Ours: (1) the distance of Kolmogorov and Smirnov between the norms of two
+    networks, each on its own scale; (2) Kendall's tau between a gate's number and mean or variance of the measure, with
+    the exact one-sided p; (3) the share of gates in which the mean over memories is the larger one. Two trainings for
+    one task would differ too: (1) does not say how much of a distance is the task's. Raises ValueError for a network
+    that has not each kind of memory.
+    """
     rows = differing_tasks(norms)
-    for task, v in norms.items():
-        rows += [*falling_moments(task, v), *strongest_memories(task, memory_norms(v, config))]
-    table = pd.DataFrame(rows, columns=["observation", "where", "measure", "value", "p", "verdict"])
+    for run, table in memories.items():
+        rows.append(("2", "norm", run, *falling("variance", [v.var() for v in norms[run]])))
+        for measure, name in MEASURES.items():
+            kinds = by_kind(table, measure)
+            rows.append(("2", name, run, *falling("mean", table.groupby("block")[measure].mean())))
+            if measure != "ratio":  # within a gate as the norm
+                rows += [(number, name, run, *row) for number, row in strongest_memories(kinds).items()]
+    table = pd.DataFrame(rows, columns=["observation", "measure", "where", "statistic", "value", "p", "ours"])
     table.insert(1, "claim", table.observation.map(OBSERVATIONS))
+    table.insert(len(table.columns) - 1, "paper", "holds")
     return table.sort_values("observation", kind="stable", ignore_index=True)
 
 
@@ -83,45 +238,31 @@ def verdict(holds: bool) -> str:
 
 
 def differing_tasks(norms: dict[str, list[np.ndarray]]) -> list[tuple]:
-    """Observation 1, for each pair of tasks: holds when more than half of the gates differ at p < 0.01 / gates."""
-    measure = "Kolmogorov-Smirnov distance, mean over gates"
-    if len(norms) < 2:
-        return [("1", ", ".join(norms), measure, np.nan, np.nan, "needs two tasks")]
+    """Observation 1, for each pair of networks: holds when most gates differ at p < 0.01 / gates."""
     rows = []
-    for one, other in combinations(norms, 2):
-        pairs = zip(norms[one], norms[other], strict=True)
-        tests = [stats.ks_2samp(to_unit(a, a), to_unit(b, b)) for a, b in pairs]
+    scaled = {run: normalised(v) for run, v in norms.items()}
+    for one, other in combinations(scaled, 2):
+        tests = [stats.ks_2samp(a, b) for a, b in zip(scaled[one], scaled[other], strict=True)]
         distance, p = np.mean([t.statistic for t in tests]), np.median([t.pvalue for t in tests])
         differ = sum(t.pvalue < 0.01 / len(tests) for t in tests)
-        rows.append(("1", f"{one}, {other}", measure, distance, p, verdict(differ > len(tests) / 2)))
+        statistic = "Kolmogorov-Smirnov distance, mean over gates"
+        rows.append(("1", "norm", f"{one}, {other}", statistic, distance, p, verdict(differ > len(tests) / 2)))
     return rows
 
 
-def falling_moments(task: str, norms: list[np.ndarray]) -> list[tuple]:
-    """Observation 2, for mean and variance: holds when they fall with the block's number at p < 0.05."""
-    rows = []
-    for name, moment in (("mean", np.mean), ("variance", np.var)):
-        values = [moment(v) for v in norms]
-        tau, p = stats.kendalltau(range(len(values)), values, alternative="less", method="exact")
-        words = verdict(p < 0.05) if len(values) > 3 else "needs four blocks"
-        rows.append(("2", task, f"{name} against block, Kendall's tau", tau, p, words))
-    return rows
+def falling(moment: str, values: pd.Series | list[float]) -> tuple:
+    """Observation 2: holds when the values of the gates fall with the block's number at p < 0.05."""
+    tau, p = stats.kendalltau(range(len(values)), list(values), alternative="less", method="exact")
+    return f"{moment} against block, Kendall's tau", tau, p, verdict(p < 0.05)
 
 
-def strongest_memories(task: str, memories: pd.DataFrame) -> list[tuple]:
-    """Observation 3: each half holds when it is true in more than half of the gates it speaks of."""
-    kinds = memories.groupby(["block", "kind"])["mean"].mean().unstack()
-    last = kinds["last"] > kinds[["long-term", "short-term"]].max(axis=1)
+def strongest_memories(kinds: pd.DataFrame) -> dict[str, tuple]:
+    """Observations 3a and 3b: each holds when it is true in more than half of the gates it speaks of."""
+    last = (kinds["last"] > kinds[["long-term", "short-term"]].max(axis=1)).mean()
     later = kinds[kinds.index > len(kinds) / 2]
-    long = later["long-term"] > later["short-term"]
-    return [
-        ("3a", task, "share of gates", last.mean(), np.nan, verdict(last.mean() > 0.5)),
-        (
-            "3b",
-            task,
-            f"share of gates {later.index[0]} to {later.index[-1]}",
-            long.mean(),
-            np.nan,
-            verdict(long.mean() > 0.5),
-        ),
-    ]
+    long = (later["long-term"] > later["short-term"]).mean()
+    span = f"share of gates {later.index[0]} to {later.index[-1]}"
+    return {
+        "3a": ("share of gates", last, np.nan, verdict(last > 0.5)),
+        "3b": (span, long, np.nan, verdict(long > 0.5)),
+    }

@@ -1,43 +1,97 @@
 """The power spectra of predictions: sec. 3.4 and fig. 4."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from scipy import fft, signal
+from torch import nn
 
-from memnet.network.model import MemNet
 from memnet.protocol import tasks
+from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
-from memnet.study import analysis, evaluation
+from memnet.study import analysis, image_rows
 
+WINDOWS = ("hann", "mirror", "none")
 BANDS = {"low": (0, 1 / 6), "mid": (1 / 6, 1 / 3), "high": (1 / 3, 1 / 2)}  # cycles per pixel; thirds of the circle
-CLAIMS = {  # section 3.4 on fig. 4 (c), from left to right, in our words
-    "NL4 - NL6": ("mid", "without long-term memory a later block loses mid frequencies that an earlier one has"),
-    "Mem6 - Mem4": ("mid", "with it, a later block keeps what the earlier one carries and adds mid frequencies"),
-    "Mem4 - NL4": ("all", "in earlier blocks the two networks are alike"),
-    "Mem6 - NL6": ("high", "in the end MemNet has more of the high frequencies"),
+CIRCLES = 64  # of stored spectra
+ALIKE = 0.5  # dB; what the choice of the window alone changes in a band: Hann against mirror, bicubic on Set5
+CLAIMS = {  # section 3.4 on fig. 4 (c), from left to right, in our words: number, band, claim
+    "NL4 - NL6": (1, "mid", "without long-term memory a later block loses mid frequencies that an earlier one has"),
+    "Mem6 - Mem4": (2, "mid", "with it, a later block keeps what the earlier one carries and adds mid frequencies"),
+    "Mem4 - NL4": (3, "all", "in earlier blocks the two networks are alike"),
+    "Mem6 - NL6": (4, "high", "in the end MemNet has more of the high frequencies"),
 }
 
 
-def spectral_density(image: np.ndarray, circles: int | None = None) -> np.ndarray:
-    """Power of an image (H, W) from low to high frequency: its centred power spectrum averaged over concentric circles.
+def power_spectrum(image: np.ndarray, window: str = "hann") -> tuple[np.ndarray, np.ndarray]:
+    """The power of an image (H, W) at each frequency, centred, and the distance of each frequency from 0.
 
-    Element k is the mean of |F|^2 / (H W) over the frequencies (cycles per pixel, both axes alike) at a distance of
-    k / (2 K) from the centre, rounded to k = 0 .. K: 0 is the mean's, K the Nyquist frequency, 1/2. K is `circles`, or
-    half the shorter side. The unit is the image's, squared; white noise of variance s^2 gives s^2 everywhere. No window
-    is applied, no logarithm taken. Raises ValueError for more circles than the image resolves.
+    Both are (H, W); the distance is in cycles per pixel. A Fourier transform takes an image as periodic: the jump
+    between opposite borders has power at every frequency. `window` says what is done about it: "hann" fades the image
+    out towards its borders; "mirror" continues it as its mirror image (the cosine transform; frequency 0 is then in
+    the upper left corner); "none" leaves the jump in. White noise of variance s^2 has s^2 everywhere with each.
+    Raises ValueError for an unknown window, and for an image that is not (H, W) with sides of 2 or more.
     """
-    if image.ndim != 2:
-        raise ValueError(f"a spectral density is that of one plane (H, W), got shape {image.shape}")
+    if window not in WINDOWS:
+        raise ValueError(f"unknown window {window!r}: choose one of {', '.join(WINDOWS)}")
+    if image.ndim != 2 or min(image.shape) < 2:
+        raise ValueError(f"a spectrum is that of one channel (H, W) with sides of 2 pixels or more, got {image.shape}")
+    if window == "mirror":
+        radius = np.hypot(*np.ix_(*(np.arange(n) / (2 * n) for n in image.shape)))
+        return fft.dctn(image, norm="ortho") ** 2, radius
+    weight = np.ones(image.shape)
+    if window == "hann":
+        weight = np.outer(*(signal.windows.hann(n, sym=False) for n in image.shape))
+    power = np.abs(np.fft.fftshift(np.fft.fft2(weight * image))) ** 2 / (weight**2).sum()
+    return power, np.hypot(*np.ix_(*(np.fft.fftshift(np.fft.fftfreq(n)) for n in image.shape)))
+
+
+def circle_of(radius: np.ndarray, circles: int) -> np.ndarray:
+    """The number of the circle, 0 .. K = `circles`, to which each frequency belongs; K + 1 for the corners beyond."""
+    return np.minimum(np.floor(2 * circles * radius + 0.5).astype(int), circles + 1)
+
+
+def spectral_density(image: np.ndarray, window: str = "hann", circles: int | None = None) -> np.ndarray:
+    """Power of an image (H, W) from low to high frequency: its power spectrum averaged over concentric circles.
+
+    Element k = 0 .. K is the mean power of the frequencies whose distance from 0 rounds to k / (2 K) cycles per pixel:
+    0 is the mean's, K is the Nyquist frequency, 1/2. K is `circles`, or half the shorter side. The unit is that of the
+    image, squared; no logarithm is taken. White noise of variance s^2 gives s^2 everywhere. `window` is "hann",
+    "mirror" or "none" (see `power_spectrum`). Source: section 3.4, fig. 4. Raises ValueError as `power_spectrum`, and
+    for more circles than the image resolves.
+    """
+    # Paper: it names no window. Without one the jump at the borders hides how much a network restores.
+    power, radius = power_spectrum(image, window)
     resolved = min(image.shape) // 2
     circles = resolved if circles is None else circles
-    if not 0 <= circles <= resolved:
-        raise ValueError(f"an image of {image.shape} resolves {resolved} circles, got {circles}: ask for fewer")
-    power = np.fft.fftshift(np.abs(np.fft.fft2(image)) ** 2) / image.size
-    radius = np.hypot(*np.ix_(*(np.fft.fftshift(np.fft.fftfreq(n)) for n in image.shape)))
-    circle = np.floor(2 * circles * radius + 0.5).astype(int).ravel()
-    inside = circle <= circles  # the corners lie beyond the last circle
-    return np.bincount(circle[inside], power.ravel()[inside]) / np.bincount(circle[inside])
+    if not 1 <= circles <= resolved:
+        raise ValueError(f"an image of {image.shape} resolves 1 to {resolved} circles, got {circles}")
+    circle = circle_of(radius, circles).ravel()
+    return (np.bincount(circle, power.ravel())[: circles + 1] / np.bincount(circle)[: circles + 1]).copy()
+
+
+def error_spectrum(error: np.ndarray, circles: int = CIRCLES) -> np.ndarray:
+    """The mean squared error by frequency: (K + 2,) for an error y - x (H, W), with K = `circles`.
+
+    Elements 0 .. K are summed over the circles of `spectral_density`, the last one over the corners beyond. By
+    Parseval their sum is exactly the mean of error^2; so no window is applied. Raises ValueError as `power_spectrum`.
+    """
+    power, radius = power_spectrum(error, "none")
+    return np.bincount(circle_of(radius, circles).ravel(), power.ravel(), minlength=circles + 2) / error.size
+
+
+def psnr_by_frequency(errors: np.ndarray, reference_errors: np.ndarray) -> np.ndarray:
+    """Which frequencies bring the decibels: (..., K + 2) in dB, for error spectra of two images against one original.
+
+    The sum is exactly the PSNR of the first minus that of the second. Each frequency has the part of it that it has of
+    the fall in squared error.
+    """
+    mse, reference_mse = errors.sum(axis=-1, keepdims=True), reference_errors.sum(axis=-1, keepdims=True)
+    ratio = np.log(reference_mse / mse)
+    same = np.abs(ratio) < 1e-9
+    logarithmic_mean = np.where(same, mse, (reference_mse - mse) / np.where(same, 1, ratio))
+    return 10 / np.log(10) * (reference_errors - errors) / logarithmic_mean
 
 
 def frequencies(circles: int) -> np.ndarray:
@@ -45,90 +99,125 @@ def frequencies(circles: int) -> np.ndarray:
     return np.linspace(0, 0.5, circles + 1)
 
 
-def prediction_spectra(
-    models: dict[str, MemNet],
-    pictures: Sequence,
-    *,
-    task: str,
-    level: int,
-    blocks: tuple[int, ...] = (4, 6),
-    circles: int = 64,
-    progress: bool = True,
-) -> dict[str, np.ndarray]:
-    """Spectral densities (pictures, circles + 1) of the predictions y_m, m in `blocks`, by the name of model and block.
-
-    Models {"Mem": ..., "NL": ...} give Mem4, Mem6, NL4, NL6 (fig. 4); "original" and "input" come with them. `pictures`
-    are those of `datasets.pictures`, degraded at `level` of `task` as their protocol says. Raises ValueError for a
-    block whose prediction a model does not make.
-    """
-    for name, model in models.items():
-        if len(model.reconnet.norms) < max(blocks):
-            raise ValueError(f"{name} makes {len(model.reconnet.norms)} predictions, and y_{max(blocks)} is asked for")
-    found: dict[str, list[np.ndarray]] = {}
-    for picture in evaluation.watched(pictures, f"spectra at {level}", progress=progress):
-        original, degraded = tasks.degrade(picture.plane, task=task, level=level, key=picture.name)
-        planes = {"original": original, "input": degraded}
-        for name, model in models.items():
-            _, predictions = tiling.predict(model, degraded)
-            planes |= {f"{name}{m}": predictions[m - 1] for m in blocks}
-        for name, plane in planes.items():
-            found.setdefault(name, []).append(spectral_density(plane, circles))
-    return {name: np.stack(densities) for name, densities in found.items()}
-
-
 def decibels(density: np.ndarray) -> np.ndarray:
-    """10 log10 of a density: one scale for all frequencies, over which a picture's power falls by millions."""
+    """10 log10 of a density: one scale for all frequencies, over which an image's power falls by millions."""
     return 10 * np.log10(np.maximum(density, np.finfo(float).tiny))
 
 
+# Rows
+
+
+def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) -> pd.DataFrame:
+    """Spectra in dB of an image, its degraded form and the predictions y_1 .. y_M: image, kind, of, 0 .. K, beyond.
+
+    `kind` is a window ("hann" or "none"): the spectral density with it; or "error": the error spectrum of what PSNR
+    compares, whose `beyond` are the corners. `of` is original, input, 1 .. M.
+    """
+    reference, degraded = tasks.degrade(image.plane, task=task, level=level, key=image.name)
+    _, predictions = tiling.predict(model, degraded)
+    shown = {"original": reference, "input": degraded} | {str(m): y for m, y in enumerate(predictions, 1)}
+    rows = []
+    for of, plane in shown.items():
+        rows += [(window, of, *decibels(spectral_density(plane, window, CIRCLES)), 0) for window in ("hann", "none")]
+        original, compared = tasks.compared(reference, plane, task=task, level=level)
+        rows += [("error", of, *decibels(error_spectrum(compared - original)))] if of != "original" else []
+    table = pd.DataFrame(rows, columns=["kind", "of", *map(str, range(CIRCLES + 1)), "beyond"])
+    table.insert(0, "image", image.name)
+    return table
+
+
+def prediction_spectra(
+    runs: dict[str, str], dataset: str, level: int, *, limit: int | None = None, fresh: bool = False
+) -> dict[str, dict[str, np.ndarray]]:
+    """Spectra of a data set and of what networks make of it, by kind (see `measure_image`) and name.
+
+    Runs {"Mem": ..., "NL": ...} give Mem1 .. Mem6, NL1 .. NL6, beside "original" and "input": densities (images, K + 1)
+    of power for "hann" and "none", (images, K + 2) for "error". Rows are stored, and measured where they are not.
+    """
+    spectra: dict[str, dict[str, np.ndarray]] = {}
+    for name, run in runs.items():
+        rows = image_rows.collect("spectra", run, dataset, level, measure_image, limit=limit, fresh=fresh)
+        for (kind, of), group in rows.groupby(["kind", "of"], sort=False):
+            power = 10 ** (group.drop(columns=["image", "kind", "of"]).to_numpy(float) / 10)
+            title = of if of in ("original", "input") else f"{name}{of}"
+            spectra.setdefault(kind, {})[title] = power if kind == "error" else power[:, :-1]
+    return spectra
+
+
+# What they say
+
+
 def relative(densities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Densities (..., circles + 1) in dB against the one called "original", which is 0 everywhere."""
+    """Densities (..., K + 1) in dB against the one called "original", which is 0 everywhere."""
     return {name: decibels(density) - decibels(densities["original"]) for name, density in densities.items()}
 
 
 def spectral_differences(densities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The four differences of fig. 4 (c) in dB, (pictures, circles + 1) each, from densities Mem4, Mem6, NL4, NL6.
+    """The four differences of fig. 4 (c) in dB, (images, K + 1) each, from densities Mem4, Mem6, NL4, NL6.
 
     Paper: it does not say in what unit the densities are drawn. In dB a difference is a ratio of powers, 3 dB twice.
+    Raises ValueError when one of the four is missing.
     """
-    return {
-        pair: decibels(densities[one]) - decibels(densities[other])
-        for pair in CLAIMS
-        for one, other in [pair.split(" - ")]
-    }
+    missing = {"Mem4", "Mem6", "NL4", "NL6"} - set(densities)
+    if missing:
+        raise ValueError(f"fig. 4 compares y_4 and y_6 of two networks, and {', '.join(sorted(missing))} is missing")
+    pairs = {pair: pair.split(" - ") for pair in CLAIMS}
+    return {pair: decibels(densities[one]) - decibels(densities[other]) for pair, (one, other) in pairs.items()}
 
 
 def clearest(densities: dict[str, np.ndarray]) -> int:
-    """The number of the picture that shows best what fig. 4 is about: the largest Mem6 - NL6 at high frequencies."""
+    """The number of the image that shows best what fig. 4 is about: the largest Mem6 - NL6 at high frequencies."""
     return int(band(spectral_differences(densities)["Mem6 - NL6"], "high").mean(axis=1).argmax())
 
 
 def band(density: np.ndarray, name: str) -> np.ndarray:
-    """The elements of densities (..., circles + 1) that lie in a band: low, mid, high, or all but the mean."""
+    """The elements of densities (..., K + 1) that lie in a band: low, mid, high, or all but frequency 0."""
     f = frequencies(density.shape[-1] - 1)
     low, high = BANDS.get(name, (0, 0.5))
     return density[..., (f > low) & (f <= high)]
 
 
 def claims(densities: dict[str, np.ndarray]) -> pd.DataFrame:
-    """The four claims of section 3.4 as numbers: difference, band, claim, decibels, low, high, pictures, verdict.
+    """The four claims of section 3.4 as numbers: number, difference, band, claim, decibels, low, high, images, verdict.
 
-    `decibels` is the difference of densities, meant over the circles of the band and then over pictures; `low` and
-    `high` are its 95 % interval over pictures (Student's t). Claims 1, 2, 4 are supported when the interval lies
-    above 0. Claim 3 (alike) takes the difference without its sign, and is supported when the interval lies below the
-    difference of claim 4: what is called alike has to be closer than what is called different. Paper: it shows one
-    picture and no interval; bands, unit and this limit are ours. One picture has no verdict.
+    `decibels` is the difference of densities, averaged over the circles of the band and then over images; `low` and
+    `high` are its 95 % interval over images (Student's t). Claims 1, 2, 4 are supported when the interval lies above
+    0. Claim 3 (alike) takes the difference without its sign, and is supported when the interval lies below ALIKE.
+    Paper: it shows one image and no interval; bands, unit and this bound are ours. One image has no verdict.
     """
-    rows, differences = [], spectral_differences(densities)
-    limit = band(differences["Mem6 - NL6"], CLAIMS["Mem6 - NL6"][0]).mean()
-    for pair, difference in differences.items():
-        name, claim = CLAIMS[pair]
+    rows = []
+    for pair, difference in spectral_differences(densities).items():
+        number, name, claim = CLAIMS[pair]
         values = band(np.abs(difference) if name == "all" else difference, name).mean(axis=-1)
         mean, low, high = analysis.interval(values)
-        supported = high < limit if name == "all" else low > 0
-        words = "supported" if supported else "not supported"
-        rows.append(
-            (pair, name, claim, mean, low, high, len(values), words if len(values) > 1 else "one picture: open")
-        )
-    columns = ["difference", "band", "claim", "decibels", "low", "high", "pictures", "verdict"]
+        supported = high < ALIKE if name == "all" else low > 0
+        verdict = "supported" if supported else "not supported"
+        verdict = verdict if len(values) > 1 else "one image: open"
+        rows.append((number, pair, name, claim, mean, low, high, len(values), verdict))
+    columns = ["number", "difference", "band", "claim", "decibels", "low", "high", "images", "verdict"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def claims_of(spectra: dict[str, dict[str, dict[str, np.ndarray]]]) -> pd.DataFrame:
+    """`claims` for each data set and window, with these as columns, from `prediction_spectra` by data set."""
+    tables = [
+        claims(by_kind[window]).assign(dataset=dataset, window=window)
+        for dataset, by_kind in spectra.items()
+        for window in ("hann", "none")
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["dataset", "window", *table.columns[:-2]]]
+
+
+def psnr_by_band(errors: dict[str, np.ndarray], pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """PSNR of one prediction above another by band, in dB, mean over images: prediction, against, low .. beyond, all.
+
+    `errors` are error spectra (images, K + 2) by name; `beyond` is the corners above 1/2 cycle per pixel, and the four
+    bands sum to `all`.
+    """
+    rows = []
+    for one, other in pairs:
+        gain = psnr_by_frequency(errors[one], errors[other]).mean(axis=0)
+        parts = [gain[0] + band(gain[:-1], "low").sum(), *(band(gain[:-1], name).sum() for name in ("mid", "high"))]
+        rows.append((one, other, *parts, gain[-1], gain.sum()))
+    return pd.DataFrame(rows, columns=["prediction", "against", "low", "mid", "high", "beyond", "all"])

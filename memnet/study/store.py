@@ -83,10 +83,10 @@ def file_of(run: str, dataset: str, level: int, seed: int = 0) -> Path:
     return paths.RESULTS / run / f"{dataset}-{level}{f'-seed{seed}' if seed else ''}.csv"
 
 
-def write_rows(path: Path, rows: pd.DataFrame, key: dict) -> None:
+def write_rows(path: Path, rows: pd.DataFrame, key: dict, float_format: str = "%.6f") -> None:
     """Write rows behind a first line that holds their key as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    text = rows.to_csv(index=False, float_format=float_format, lineterminator="\n")
     with atomic_write(path) as partial:
         partial.write_text(f"# {json.dumps(key)}\n{text}")
 
