@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from memnet.network.model import PRESETS, Config, StackConfig, variant
-from memnet.publishing import plots, printed, result_plots, schematics, style
+from memnet.publishing import gate_plots, plots, printed, result_plots, schematics, spectra_plots, style
 from memnet.study import analysis, gates, spectra
 
 TINY = Config(blocks=2, recursions=2, channels=4)
@@ -26,26 +26,81 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
 
 
-def random_densities(circles=16):
+def random_spectra(circles=16):
+    """Spectra as of `spectra.prediction_spectra`, of three images."""
     rng = np.random.default_rng(0)
-    names = ("Mem4", "Mem6", "NL4", "NL6")
-    return {name: np.exp(-np.linspace(0, 9, circles + 1)) * rng.random((3, circles + 1)) for name in names}
+    names = ["original", "input", *(f"{name}{m}" for name in ("Mem", "NL") for m in range(1, 7))]
+    fall = np.exp(-np.linspace(0, 9, circles + 1))
+    densities = {name: fall * rng.random((3, circles + 1)) for name in names}
+    errors = {name: rng.random((3, circles + 2)) for name in names if name != "original"}
+    return {"hann": densities, "none": densities, "error": errors}
 
 
 def draw_differences():
-    found = {p: analysis.interval(d) for p, d in spectra.spectral_differences(random_densities()).items()}
-    one = {pair: difference[0] for pair, difference in spectra.spectral_differences(random_densities()).items()}
-    return plots.spectral_differences(found, spectra.claims(random_densities()), one)
+    kinds = random_spectra()
+    found = spectra.spectral_differences(kinds["hann"])
+    means = {pair: analysis.interval(d) for pair, d in found.items()}
+    claims = spectra.claims_of({"Set5": kinds, "BSD100": kinds}).query("window == 'hann'")
+    one = {pair: difference[0] for pair, difference in found.items()}
+    return spectra_plots.differences({"Set5": means, "BSD100": means}, claims, one)
 
 
-def random_norms(config):
+def draw_images_and_spectra():
     rng = np.random.default_rng(0)
-    return [rng.random(len(config.gate_sources(m)) * config.channels) for m in range(1, config.blocks + 1)]
+    images = {name: rng.random((40, 48)) for name in spectra_plots.LINES}
+    scores = {name: 28.0 for name in images if name != "original"}
+    return spectra_plots.images_and_spectra(images, (4, 6, 20, 24), scores, "an image")
 
 
-def draw_gates():
-    norms = {task: random_norms(TINY) for task in ("denoising", "jpeg")}
-    return plots.gate_norms(norms, TINY, {task: gates.memory_norms(v, TINY) for task, v in norms.items()})
+def draw_densities():
+    densities = {name: random_spectra()["hann"][name] for name in spectra_plots.LINES}
+    relative = {name: line[0] for name, line in spectra.relative(densities).items()}
+    one = {name: density[0] for name, density in densities.items()}
+    return spectra_plots.densities(one, {"this image": relative, "mean": relative}, "an image")
+
+
+def draw_borders():
+    image = np.add.outer(np.arange(40), np.arange(48)) / 100
+    pair = {"original": image, "input": image**2, "Mem6": image**3}
+    lines = {
+        window: spectra.relative({name: spectra.spectral_density(y, window, 16) for name, y in pair.items()})
+        for window in spectra.WINDOWS
+    }
+    return spectra_plots.borders(image, lines, spectra.claims_of({"Set5": random_spectra()}), "an image")
+
+
+def draw_errors():
+    error = random_spectra()["error"]
+    share = spectra.psnr_by_frequency(error["Mem6"], error["input"]).mean(axis=0)
+    return spectra_plots.errors({"over bicubic": {"MemNet": share, "MemNet_NL": 0.5 * share}}, "Set5")
+
+
+def draw_blocks():
+    return spectra_plots.blocks({name: spectra.block_maps(random_spectra(), name) for name in ("Mem", "NL")}, "Set5")
+
+
+def some_norms(config=TINY):
+    """Norms and memories of two untrained networks, with made contributions and losses."""
+    rng = np.random.default_rng(0)
+    norms = {run: [0.3 + rng.random(n) for n in map_counts(config)] for run in ("denoising-M6R6", "jpeg-M6R6")}
+    tables = {run: gates.memory_norms(v, config) for run, v in norms.items()}
+    made = {"contribution": rng.random(len(next(iter(tables.values())))), "psnr_lost": 0.4}
+    return norms, {run: table.assign(**made) for run, table in tables.items()}
+
+
+def map_counts(config):
+    return [len(config.gate_sources(m)) * config.channels for m in range(1, config.blocks + 1)]
+
+
+def draw_worth():
+    norms, memories = some_norms()
+    return gate_plots.worth(memories, gates.observations(norms, memories), TINY)
+
+
+def draw_growth():
+    _, memories = some_norms()
+    later = {run: table.assign(norm=table.norm * 1.5) for run, table in memories.items()}
+    return gate_plots.growth({run: (memories[run], later[run]) for run in memories}, TINY)
 
 
 def draw_points():
@@ -87,15 +142,17 @@ FIGURES = {
     "basic": lambda: schematics.network(variant(PRESETS["M6R6"], "basic")),
     "multi-supervised": lambda: schematics.network(PRESETS["M6R6"]),
     "without long-term memory": lambda: schematics.network(variant(PRESETS["M4R6"], "NL")),
-    "spectra": lambda: plots.spectra({name: d[0] for name, d in random_densities().items()}, title="a picture"),
-    "spectra beside the original": lambda: plots.spectra(
-        {"original": np.ones(9), "Mem6": np.full(9, 0.5)},
-        {"this picture": {"original": np.zeros(9), "Mem6": np.full(9, -3)}, "mean": {"Mem6": np.full(9, -2)}},
-        title="a picture",
-    ),
-    "differences": draw_differences,
-    "gates": draw_gates,
-    "many gates": lambda: plots.gate_norms({"jpeg": random_norms(Config(9, 2, 2))}, Config(9, 2, 2)),
+    "fig. 4 a": draw_images_and_spectra,
+    "fig. 4 b": draw_densities,
+    "fig. 4 c": draw_differences,
+    "borders": draw_borders,
+    "errors by frequency": draw_errors,
+    "blocks by frequency": draw_blocks,
+    "fig. 5": lambda: gate_plots.gate_norms(*some_norms(), TINY),
+    "fig. 5 of many gates": lambda: gate_plots.gate_norms(*some_norms(Config(9, 2, 2)), Config(9, 2, 2)),
+    "norms by memory": lambda: gate_plots.memory_norms(some_norms()[1], TINY),
+    "growth": draw_growth,
+    "worth": draw_worth,
     "points": draw_points,
     "pictures": lambda: plots.pictures(some_images(), {"input": (28.126, 0.81234)}, columns=3),
     "qualitative": draw_qualitative,
@@ -116,7 +173,22 @@ def test_every_figure_is_drawn_on_white_and_twice_the_same(name):
         assert png(FIGURES[name]()) == first
 
 
-@pytest.mark.parametrize("name", ["structures", "basic", "multi-supervised", "differences", "gates"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "structures",
+        "basic",
+        "multi-supervised",
+        "fig. 4 a",
+        "fig. 4 b",
+        "fig. 4 c",
+        "borders",
+        "blocks by frequency",
+        "fig. 5",
+        "growth",
+        "worth",
+    ],
+)
 def test_no_text_lies_on_another(name):
     figure = FIGURES[name]()
     figure.draw_without_rendering()
@@ -158,10 +230,24 @@ def test_skip_connections_are_as_many_as_in_the_network():
     assert arcs(StackConfig(18)) == 0
 
 
-def test_gate_curves_have_their_memories_on_the_axis():
-    figure = draw_gates()
+def test_memories_have_their_places_on_the_axis():
+    figure = FIGURES["norms by memory"]()
     assert [t.get_text() for t in figure.axes[-1].get_xticklabels()] == ["$B_{0}$", "$B_{1}$", "$H^{1}$", "$H^{2}$"]
-    assert [a.get_title() for a in figure.axes] == ["denoising", "jpeg"]
+    assert [a.get_title() for a in figure.axes] == ["denoising-M6R6", "jpeg-M6R6"]
+
+
+def test_long_term_memory_ends_at_the_dot_of_a_curve():
+    axes = FIGURES["fig. 5"]().axes[0]
+    dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [4, 8]  # C m maps of the long-term memories
+    assert [len(line.get_xdata()) for line in axes.lines[::3]] == map_counts(TINY)
+
+
+def test_fig_5_needs_each_kind_of_memory():
+    config = variant(TINY, "NL")
+    v = [np.ones(8), np.arange(8.0)]
+    with pytest.raises(ValueError, match="no long-term ones"):
+        gate_plots.gate_norms({"sr": v}, {"sr": gates.memory_norms(v, config)}, config)
 
 
 def test_scores_and_box_are_those_given():

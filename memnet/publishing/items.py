@@ -31,8 +31,18 @@ ITEMS = {
             tolerances=(("gain", 0.05), ("loss", 1e-4), ("norm", 0.1), ("from", 1.0)),
         ),
         Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1", "order")),
-        Item("fig4", "05_fig4_spectra.ipynb", "fig. 4: spectra of y_4, y_6", ("fig4a", "fig4b", "fig4c", "claims")),
-        Item("fig5", "06_fig5_gates.ipynb", "fig. 5: gate weight norms", ("fig5", "observations")),
+        Item(
+            "fig4",
+            "05_fig4_spectra.ipynb",
+            "fig. 4: spectra of y_4, y_6",
+            ("fig4a", "fig4b", "fig4c", "claims", "fig4_borders", "fig4_errors", "fig4_blocks", "fig4_bands"),
+        ),
+        Item(
+            "fig5",
+            "06_fig5_gates.ipynb",
+            "fig. 5: gate weight norms",
+            ("fig5", "fig5_memories", "fig5_growth", "fig5_worth", "observations", "fig5_kinds"),
+        ),
         Item(
             "table2",
             "07_table2_structures.ipynb",

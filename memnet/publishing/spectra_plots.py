@@ -19,6 +19,7 @@ LINES = {  # the predictions of fig. 4
     "Mem4": {"color": SKY, "label": "$y_4$ MemNet"},
     "Mem6": {"color": BLUE, "label": "$y_6$ MemNet"},
 }
+NETWORKS = {"Mem": "MemNet", "NL": "MemNet_NL"}
 SET_COLOURS = (GREEN, PURPLE)
 WINDOW_NAMES = {"none": "no window", "hann": "Hann window", "mirror": "mirrored"}
 
@@ -67,8 +68,9 @@ def images_and_spectra(
         panels[1, 0].set_ylabel("enlarged")
         panels[2, 0].set_ylabel("minus original")
         panels[3, 0].set_ylabel("power spectrum")
-        for axes in panels[2]:
+        for axes in panels[2:].ravel():
             axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
         bar = figure.colorbar(drawn, ax=panels[2], fraction=0.025, pad=0.01)
         bar.ax.set_ylabel("grey levels", fontsize=8)
         return figure
@@ -82,7 +84,6 @@ def spectrum(axes: Axes, image: np.ndarray, window: str = "hann", decades: float
     axes.imshow(shown, cmap="magma", extent=extent, aspect="equal", vmin=2 - decades, vmax=2)
     for _, limit in BANDS.values():
         axes.add_patch(Circle((0, 0), limit, fc="none", ec="white", lw=0.7, ls="--"))
-    axes.set(xticks=[], yticks=[])
 
 
 def densities(
@@ -109,7 +110,8 @@ def densities(
                 axes.plot(frequencies_of(line), line[1:], **LINES[name])
             axes.set_title(words, pad=16)
         if others:
-            others[0].set_ylabel("relative to the original (dB)")
+            lowest = min(line.min() for lines in relative.values() for name, line in lines.items() if name != "input")
+            others[0].set(ylabel="relative to the original (dB)", ylim=(lowest - 6, None))  # bicubic falls far below
         for axes in (first, *others):
             axes.set_xlabel("frequency (cycles per pixel)")
             mark_bands(axes)
@@ -177,7 +179,8 @@ def borders(
         panels[0].set_title("as the transform takes it")
         for axes, window in zip(panels[1:], ("none", "hann"), strict=True):
             spectrum(axes, image, window)
-            axes.set_title(WINDOW_NAMES[window])
+            axes.set(title=WINDOW_NAMES[window], xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
         left, right = below.subplots(1, 2)
         for window, lines in relative.items():
             for name, line in lines.items():
@@ -228,20 +231,21 @@ def errors(shares: dict[str, dict[str, np.ndarray]], title: str = "") -> Drawing
         return figure
 
 
-def blocks(maps: dict[str, dict[str, np.ndarray]], limits: dict[str, float], title: str = "") -> Drawing:
-    """Blocks by frequencies: a row of maps for each title, a map (M, K + 1) for each network, in dB.
+def blocks(maps: dict[str, dict[str, np.ndarray]], title: str = "") -> Drawing:
+    """Blocks by frequencies: a column for each network, a row for each of its maps (M, K + 1) of `spectra.block_maps`.
 
-    `limits` has, by title, the largest absolute value of the colour scale.
+    Maps of one row share a scale in dB.
     """
+    rows = {words: {name: maps[name][words] for name in maps} for words in next(iter(maps.values()))}
     with style.look():
-        columns = len(next(iter(maps.values())))
-        figure = schematics.drawing(9.4, 1.9 * len(maps) + 0.6)
+        figure = schematics.drawing(9.4, 1.9 * len(rows) + 0.6)
         figure.suptitle(title, fontsize=10)
-        panels = figure.subplots(len(maps), columns, sharex=True, squeeze=False)
-        for row, (words, networks) in zip(panels, maps.items(), strict=True):
+        panels = figure.subplots(len(rows), len(maps), sharex=True, squeeze=False)
+        for row, (words, networks) in zip(panels, rows.items(), strict=True):
+            least, largest = (f(list(networks.values())) for f in (np.min, np.max))
             for axes, (name, values) in zip(row, networks.items(), strict=True):
                 extent = (0, 0.5, len(values) + 0.5, 0.5)
-                how = {"cmap": "RdBu_r", "vmin": -limits[words], "vmax": limits[words], "aspect": "auto"}
+                how = {"cmap": "viridis", "vmin": least, "vmax": largest, "aspect": "auto"}
                 drawn = axes.imshow(values, extent=extent, interpolation="nearest", **how)
                 axes.set_yticks(range(1, len(values) + 1), [f"$y_{{{m}}}$" for m in range(1, len(values) + 1)])
                 axes.set_title(f"{name}: {words}", fontsize=9, pad=14)

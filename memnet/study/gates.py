@@ -22,7 +22,7 @@ KINDS = ("long-term", "short-term", "last")  # B_0 .. B_{m-1}; H^1 .. H^{R-1}; H
 MEASURES = {  # column: what it is called
     "norm": "norm",
     "ratio": "norm / initialisation",
-    "contribution": "contribution to $B_m$",
+    "contribution": "contribution",
     "psnr_lost": "PSNR lost (dB)",
 }
 OBSERVATIONS = {  # section 5.3 in our words
@@ -92,6 +92,12 @@ def by_kind(memories: pd.DataFrame, measure: str) -> pd.DataFrame:
     if missing:
         raise ValueError(f"fig. 5 compares {', '.join(KINDS)} memories, and this network has no {missing[0]} ones")
     return memories.groupby(["block", "kind"])[measure].mean().unstack()[list(KINDS)]
+
+
+def kind_table(memories: pd.DataFrame) -> pd.DataFrame:
+    """Mean norm, contribution and PSNR lost over the memories of each kind (of `worth`): a row a gate and kind."""
+    columns = [measure for measure in MEASURES if measure in memories]
+    return memories.groupby(["block", "kind"], sort=False)[columns].mean().reset_index()
 
 
 def growth_norms(run: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -193,6 +199,13 @@ class Ablations:
                 yield state
 
 
+def measured_on(run: str, images: str) -> tuple[str, int]:
+    """Data set and level at which memories of a run are left out: its task's first set (or embedded), middle level."""
+    task = registry.experiment(run).task
+    levels = tasks.task(task).levels
+    return registry.sets_of(task, images)[0], levels[len(levels) // 2]
+
+
 def worth(run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False) -> pd.DataFrame:
     """`memory_norms` of a run with `contribution` and `psnr_lost` (see `measure_image`), averaged over images.
 
@@ -266,3 +279,17 @@ def strongest_memories(kinds: pd.DataFrame) -> dict[str, tuple]:
         "3a": ("share of gates", last, np.nan, verdict(last > 0.5)),
         "3b": (span, long, np.nan, verdict(long > 0.5)),
     }
+
+
+def support(observations: pd.DataFrame) -> pd.DataFrame:
+    """How many networks (for observation 1: pairs of them) each measure supports an observation with: a row for each.
+
+    Of observation 2 the part about means. `observations` are those of `observations`, with a column `networks` that
+    names their kind; columns: networks, observation, claim, paper, and each of MEASURES.
+    """
+    rows = observations[~observations.statistic.str.startswith("variance")]
+    held = rows.assign(held=rows.ours == "holds").groupby(["networks", "observation", "claim", "paper", "measure"]).held
+    counts = held.sum().astype(str) + " of " + held.count().astype(str)
+    order = list(dict.fromkeys(rows.networks))
+    table = counts.unstack().reindex(columns=list(MEASURES.values())).fillna("").reset_index()
+    return table.sort_values("networks", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)

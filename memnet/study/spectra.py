@@ -221,3 +221,18 @@ def psnr_by_band(errors: dict[str, np.ndarray], pairs: Iterable[tuple[str, str]]
         parts = [gain[0] + band(gain[:-1], "low").sum(), *(band(gain[:-1], name).sum() for name in ("mid", "high"))]
         rows.append((one, other, *parts, gain[-1], gain.sum()))
     return pd.DataFrame(rows, columns=["prediction", "against", "low", "mid", "high", "beyond", "all"])
+
+
+def block_maps(spectra: dict[str, dict[str, np.ndarray]], name: str) -> dict[str, np.ndarray]:
+    """Blocks by frequencies for the network called `name`: two maps (M, K + 1) in dB, mean over images, by title.
+
+    The power of y_1 .. y_M against the original's, and what each frequency brings of the PSNR of y_m over the input: a
+    row of it, with the corners beyond the last circle, sums to that PSNR.
+    """
+    blocks = [key for key in spectra["hann"] if key.removeprefix(name).isdigit()]
+    power, error = relative(spectra["hann"]), spectra["error"]
+    gains = [psnr_by_frequency(error[key], error["input"]).mean(axis=0)[:-1] for key in blocks]
+    return {
+        "power against the original": np.stack([power[key].mean(axis=0) for key in blocks]),
+        "PSNR over the input, by circle": np.stack(gains),
+    }
