@@ -262,8 +262,8 @@ def test_scores_and_box_are_those_given():
 
 def test_claims_stand_under_their_panels():
     shown = texts(draw_differences())
-    assert sum(text.endswith("supported") for text in shown) == 4
-    assert "NL4 − NL6" in shown
+    assert sum(text.endswith("supported") for text in shown) == 8  # of two sets
+    assert "(1)  NL4 − NL6" in shown
 
 
 def test_jupyter_can_show_a_figure_without_pyplot():

@@ -123,11 +123,12 @@ def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) ->
     net = inference_form(model)
     if not isinstance(net, InferenceNet):
         raise ValueError(f"memories are those of a MemNet, and {type(model).__name__} has no gate units")
-    reference, degraded = tasks.degrade(image.plane, task=task, level=level, key=image.name)
+    scored = tasks.task(task)
+    reference, degraded = scored.degrade(image.plane, level, key=image.name)
     runner = Ablations(net, degraded)
 
     def psnr(y: Tensor) -> float:
-        return metrics.psnr(*tasks.compared(reference, tiling.as_plane(y), task=task, level=level))
+        return metrics.psnr(*scored.compared(reference, tiling.as_plane(y), level))
 
     whole = psnr(runner.output(runner.memories))
     rows = [

@@ -113,13 +113,14 @@ def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) ->
     `kind` is a window ("hann" or "none"): the spectral density with it; or "error": the error spectrum of what PSNR
     compares, whose `beyond` are the corners. `of` is original, input, 1 .. M.
     """
-    reference, degraded = tasks.degrade(image.plane, task=task, level=level, key=image.name)
+    scored = tasks.task(task)
+    reference, degraded = scored.degrade(image.plane, level, key=image.name)
     _, predictions = tiling.predict(model, degraded)
     shown = {"original": reference, "input": degraded} | {str(m): y for m, y in enumerate(predictions, 1)}
     rows = []
     for of, plane in shown.items():
         rows += [(window, of, *decibels(spectral_density(plane, window, CIRCLES)), 0) for window in ("hann", "none")]
-        original, compared = tasks.compared(reference, plane, task=task, level=level)
+        original, compared = scored.compared(reference, plane, level)
         rows += [("error", of, *decibels(error_spectrum(compared - original)))] if of != "original" else []
     table = pd.DataFrame(rows, columns=["kind", "of", *map(str, range(CIRCLES + 1)), "beyond"])
     table.insert(0, "image", image.name)
