@@ -219,13 +219,24 @@ def evaluate(
     else:
         tables = [store.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]
     rows = pd.concat(tables, ignore_index=True)[evaluation.COLUMNS]
-    typer.echo(evaluation.summary(rows).round(4).to_string(index=False))
     if csv is not None:
-        rows.to_csv(csv, index=False, float_format="%.6f")
+        write_csv(csv, rows)
+    typer.echo(evaluation.summary(rows).round(4).to_string(index=False))
     for sentence in dict.fromkeys(wrong):
         complain(sentence)
     if wrong:
         raise typer.Exit(SOME_FAILED)
+
+
+def write_csv(path: Path, rows) -> None:
+    """Write rows as CSV, whole or not at all; names of files keep their bytes. ValueError when that is not possible."""
+    from memnet.paths import atomic_write
+
+    try:
+        with atomic_write(path) as partial:
+            rows.to_csv(partial, index=False, float_format="%.6f", errors="surrogateescape")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written, what was there is kept ({error.strerror or error})") from error
 
 
 def check_tile(tile: str | None) -> int | str | None:
@@ -477,8 +488,11 @@ def data_check(sets: Sets = None) -> None:
 
     states = datasets.check(sets or ())
     for row in states:
-        if row["state"] != "ok":
-            typer.echo(f"{row['state']}: {row['path']}")
+        if row["state"] == "different":
+            typer.echo(f"different: {row['path']}")
+    missing = collections.Counter(row["folder"] for row in states if row["state"] == "missing")
+    for folder, number in missing.items():
+        typer.echo(f"missing: {number} of {folder} (`memnet data fetch {folder}`)")
     counts = collections.Counter(row["state"] for row in states)
     typer.echo(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
     if counts["ok"] < len(states):
@@ -489,13 +503,18 @@ def data_check(sets: Sets = None) -> None:
 @says_errors
 def data_fetch(
     sets: Sets = None,
-    jobs: Annotated[int, typer.Option(help="Downloads at a time.", min=1)] = 8,
+    jobs: Annotated[int, typer.Option(help="Downloads at a time.", min=1, max=64)] = 8,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are not the originals.")] = False,
 ) -> None:
-    """Download the pictures that are missing, from the public addresses in data/manifest.csv."""
+    """Download the images that are missing, from the public addresses in data/manifest.csv."""
     from memnet.protocol import datasets
 
-    number = datasets.fetch(sets or (), jobs=jobs)
-    typer.echo(f"{number} pictures fetched, all data sets asked for are complete")
+    try:
+        number = datasets.fetch(sets or (), jobs=jobs, overwrite=overwrite)
+    except KeyboardInterrupt as error:
+        complain("stopped; the files that came are complete, the same command goes on")
+        raise typer.Exit(STOPPED) from error
+    typer.echo(f"{number} images fetched, all data sets asked for are complete")
 
 
 @data.command("pack")

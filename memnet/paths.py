@@ -39,9 +39,12 @@ def images_root() -> Path | zipfile.Path:
     root = Path(os.environ.get("MEMNET_DATA") or OWN / "images").expanduser()
     if not root.is_file():
         return root
-    if not zipfile.is_zipfile(root):
-        raise ValueError(f"MEMNET_DATA names {root}, which is neither a folder nor a file of `memnet data pack`")
-    return zipfile.Path(root)
+    try:
+        return zipfile.Path(root)
+    except Exception as error:  # a damaged archive brings about errors of many kinds
+        raise ValueError(
+            f"MEMNET_DATA names {root}, which is neither a folder nor a whole file of `memnet data pack` ({error})"
+        ) from error
 
 
 @contextmanager

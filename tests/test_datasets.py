@@ -1,18 +1,23 @@
 """The manifest, the embedded set, data sets on disk, fetching from a server on this machine."""
 
+import collections
+import contextlib
 import functools
 import hashlib
 import http.server
-import os
 import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 import zipfile
 
 import numpy as np
 import pytest
 
-from memnet.paths import images_root
-from memnet.protocol import datasets, images, tasks
+from memnet.paths import ROOT, images_root
+from memnet.protocol import datasets, download, images, tasks
 
 
 @pytest.fixture
@@ -104,43 +109,161 @@ def test_digests_tell_sets_apart_and_need_no_file(tmp_path, monkeypatch):
     assert len(set(digests)) == len(digests)
 
 
-def test_fetch_brings_what_is_missing_and_no_more(library):
+def test_fetch_brings_what_is_missing_and_replaces_others_only_when_asked(library):
     kept = library["root"] / "Set5" / "b_GT.bmp"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"somebody's own copy")
-    assert datasets.fetch(["Set5"], progress=False) == 2
+    default_mode = kept.stat().st_mode & 0o777
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"1 files in .* not the originals \(the first: Set5/b_GT.bmp\): .*--overwrite"
+        ):
+            datasets.fetch(["Set5"], progress=False)
     assert kept.read_bytes() == b"somebody's own copy"
     states = {row["path"]: row["state"] for row in datasets.check(["Set5"])}
     assert states == {"Set5/a_GT.bmp": "ok", "Set5/b_GT.bmp": "different", "Set5/c_GT.bmp": "ok"}
+    assert datasets.differing("Set5") == ["Set5/b_GT.bmp"]
+    assert datasets.fetch(["Set5"], overwrite=True, progress=False) == 1
     assert datasets.fetch(["Set5"], progress=False) == 0
     assert sorted(p.name for p in kept.parent.iterdir()) == ["a_GT.bmp", "b_GT.bmp", "c_GT.bmp"]
+    assert datasets.digest_on_disk("Set5") == datasets.digest("Set5")
+    assert {path.stat().st_mode & 0o777 for path in kept.parent.iterdir()} == {default_mode}
+
+
+class Misbehaving(http.server.BaseHTTPRequestHandler):
+    """A server whose answers never end, drip, break off, are HTML, are errors, or never begin: by the path's folder."""
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+    def do_GET(self):
+        kind = self.path.split("/")[1]
+        if kind == "404":
+            return self.send_error(404)
+        if kind == "silent":
+            return time.sleep(20)
+        if kind == "slow-header":
+            return self.drip(b"HTTP/1.1 200 OK\r\nServer: " + b"x" * 1000)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if kind == "html" else "image/bmp")
+        if kind == "short":
+            self.send_header("Content-Length", "9999")
+        self.end_headers()
+        if kind == "dripping":
+            return self.drip(b"x" * 1000)
+        content = {"html": b"<html>please log in</html>", "wrong": b"x" * 222, "short": b"x" * 10, "empty": b""}
+        self.wfile.write(content.get(kind, b"x" * 2**16))
+        while kind == "endless":
+            self.wfile.write(b"x" * 2**16)
+        return None
+
+    def drip(self, content):
+        for number in range(len(content)):
+            self.wfile.write(content[number : number + 1])
+            self.wfile.flush()
+            time.sleep(0.05)
+
+    def handle(self):
+        with contextlib.suppress(OSError):  # the client hangs up
+            super().handle()
+
+
+REASONS = {
+    "404": "404",
+    "html": "what came is another file: 26 bytes .* begin b'<html>",
+    "wrong": "what came is another file",
+    "empty": "what came is another file: 0 bytes",
+    "short": "broke off after 10 bytes|what came is another file",
+    "endless": "more than its [0-9]+ bytes came",
+    "dripping": "bytes came in",
+    "silent": "timed out|Read timed",
+    "slow-header": "no file ended in 3 s",
+}
+
+
+@pytest.mark.parametrize("kind", REASONS)
+def test_a_server_that_misbehaves_is_given_up_and_leaves_nothing(library, monkeypatch, kind):
+    for name, value in (("SILENCE", 1), ("SLOWEST", 1e6), ("STALL", 3)):
+        monkeypatch.setattr(download, name, value)
+    monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: sleep(min(seconds, 20)))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Misbehaving) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{kind}/a.bmp"
+        rows = tuple({**row, "url": url} for row in library["rows"][:1])
+        monkeypatch.setattr("memnet.protocol.datasets.manifest", lambda: rows)
+        begin = time.monotonic()
+        with pytest.raises(ValueError, match=REASONS[kind]):
+            datasets.fetch(["Set5"], progress=False)
+        assert time.monotonic() - begin < 30
+        server.shutdown()
+    assert [path for path in library["root"].rglob("*") if path.is_file()] == []
+
+
+def test_ctrl_c_stops_a_fetch_at_once_and_leaves_nothing(library, tmp_path):
+    """In a process of its own, from a server that is silent."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Misbehaving) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        lines = ["dataset,path,bytes,sha256,url"]
+        for row in library["rows"]:
+            lines.append(f"Set5,{row['path']},222,{row['sha256']},http://127.0.0.1:{server.server_port}/silent/a.bmp")
+        (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+        script = (
+            "import sys, pathlib\nfrom memnet import cli, paths\npaths.MANIFEST = pathlib.Path(sys.argv[1])\n"
+            "print('ready', flush=True)\ncli.app(['data', 'fetch', 'Set5'])"
+        )
+        command = [sys.executable, "-c", script, tmp_path / "manifest.csv"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=8)
+        server.shutdown()
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("memnet: stopped")
+    assert "Traceback" not in errors
+    assert [path for path in library["root"].rglob("*") if path.is_file()] == []
+
+
+GOOD = "Set5,Set5/a.bmp,222," + "0" * 64 + ",https://example.org/a.bmp"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (GOOD.replace("Set5/a.bmp", "Set5/../../a.bmp"), "leaves the images' folder"),
+        (GOOD.replace("Set5/a.bmp", "/etc/passwd"), "leaves the images' folder"),
+        (GOOD.replace("Set5/a.bmp", "Set5\\a.bmp"), "is no path"),
+        (GOOD.replace("222", "-1"), "'-1' is no bytes"),
+        (GOOD.replace("222", "many"), "'many' is no bytes"),
+        (GOOD.replace("0" * 64, "0" * 63), "is no sha256"),
+        (GOOD.replace("https://", "file:///"), "is no url"),
+        (GOOD.replace(",222", ""), "a row has the columns"),
+        (GOOD + ",more", "a row has the columns"),
+        ("", "holds no file"),
+    ],
+)
+def test_a_manifest_that_is_broken_or_leaves_the_folder_is_named(tmp_path, monkeypatch, line, reason):
+    monkeypatch.setattr("memnet.paths.MANIFEST", tmp_path / "manifest.csv")
+    (tmp_path / "manifest.csv").write_text(f"dataset,path,bytes,sha256,url\n{line}\n")
+    with pytest.raises(ValueError, match=reason) as error:
+        datasets.manifest.__wrapped__()
+    assert str(tmp_path / "manifest.csv") in str(error.value)
 
 
 def test_a_file_with_another_hash_does_not_come(library):
     (library["served"] / "Set5" / "a_GT.bmp").write_bytes(b"changed")
-    with pytest.raises(ValueError, match=r"1 of 3 pictures did not come \(the first: Set5/a_GT.bmp.*hash"):
+    with pytest.raises(ValueError, match=r"1 of 3 files did not come \(the first: a_GT.bmp .*another SHA-256"):
         datasets.fetch(["Set5"], progress=False)
     assert sorted(p.name for p in (library["root"] / "Set5").iterdir()) == ["b_GT.bmp", "c_GT.bmp"]
-
-
-def test_files_of_one_folder_come_side_by_side(library, monkeypatch):
-    """Each job asks whether the folder is there before any has made it, as happens on a busy machine."""
-    folder, make, asked = library["root"] / "Set5", os.makedirs, threading.Barrier(len(library["rows"]), timeout=5)
-
-    def all_at_once(path, *args, **options):
-        if str(path) == str(folder):
-            asked.wait()
-        make(path, *args, **options)
-
-    monkeypatch.setattr(os, "makedirs", all_at_once)
-    assert datasets.fetch(["Set5"], progress=False) == len(library["rows"])
 
 
 def test_offline_is_said_in_one_sentence(library, monkeypatch):
     rows = [{**row, "url": "http://127.0.0.1:9/nothing"} for row in library["rows"]]
     monkeypatch.setattr("memnet.protocol.datasets.manifest", lambda: tuple(rows))
     monkeypatch.setattr("time.sleep", lambda _: None)
-    with pytest.raises(ValueError, match=r"3 of 3 pictures did not come .*Run the command again"):
+    with pytest.raises(ValueError, match=r"3 of 3 files did not come .*Run the command again"):
         datasets.fetch(["Set5"], progress=False)
 
 
@@ -154,8 +277,35 @@ def test_a_pack_gives_the_same_planes(library, tmp_path, monkeypatch, colour_pic
     assert datasets.available("Set5")
     for packed, plane in zip(datasets.pictures("Set5"), planes, strict=True):
         np.testing.assert_array_equal(packed.plane, plane)
-    with pytest.raises(ValueError, match="is a pack of pictures"):
+    with pytest.raises(ValueError, match="is a pack of images"):
         datasets.fetch(["Set5"], progress=False)
+    assert datasets.differing("Set5") == ["Set5/b_GT.bmp"]  # of which the pack was made
+
+
+def outcome_of_reading(name, good):
+    """What becomes of reading a set: refused with the file's name, the same images as `good`, or wrong ones."""
+    try:
+        found = [picture.plane for picture in datasets.pictures(name)]
+    except ValueError as error:
+        return "refused" if "pack.zip" in str(error) or name in str(error) else "wrong"
+    return "same" if all(np.array_equal(a, b) for a, b in zip(found, good, strict=True)) else "wrong"
+
+
+def test_a_broken_pack_is_named(library, tmp_path, monkeypatch):
+    datasets.fetch(["Set5"], progress=False)
+    pack = tmp_path / "pack.zip"
+    datasets.pack(pack, ["Set5"], progress=False)
+    content, rng = pack.read_bytes(), np.random.default_rng(0)
+    monkeypatch.setenv("MEMNET_DATA", str(pack))
+    good = [picture.plane for picture in datasets.pictures("Set5")]
+    outcomes = collections.Counter()
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        pack.write_bytes(damaged if rng.random() < 0.8 else damaged[: rng.integers(len(content))])
+        outcomes[outcome_of_reading("Set5", good)] += 1
+    assert outcomes["wrong"] == 0
+    assert outcomes["refused"] > 50
 
 
 def test_packs_that_cannot_be(library, tmp_path, monkeypatch):

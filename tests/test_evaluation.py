@@ -1,12 +1,17 @@
 """Rows: what they hold, and that a stale one is never taken for a fresh one."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from memnet import paths
 from memnet.network.model import Config, build
-from memnet.protocol import images, tasks
+from memnet.protocol import datasets, images, tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
 from memnet.study import evaluation, store
@@ -129,7 +134,7 @@ def test_rows_survive_a_stop_after_any_picture(rows_file, model, monkeypatch):
 def test_a_file_without_a_key_is_refused(rows_file):
     rows_file.parent.mkdir(parents=True)
     rows_file.write_text("run,task\n")
-    with pytest.raises(ValueError, match="no rows with a key"):
+    with pytest.raises(ValueError, match="holds no rows as"):
         store.stored("sr-M6R6", "embedded", 3, weights="w", images="p")
 
 
@@ -183,23 +188,23 @@ def test_rows_that_were_there_keep_how_they_were_made(rows_file, model):
     for limit, commit in ((1, "old"), (2, "old"), (3, "new")):
         measure(model, limit=limit, made_by={"commit": commit})
         key = store.read_rows(rows_file)[0]
-        assert [made["commit"] for made in store.ways_made(key)] == ["new", "old"][limit < 3 :]
+        assert [made["commit"] for made in store.provenances(key)] == ["new", "old"][limit < 3 :]
     measure(model, fresh=True, limit=2, made_by={"commit": "newest"})
-    ways = store.ways_made(store.read_rows(rows_file)[0])
+    ways = store.provenances(store.read_rows(rows_file)[0])
     assert [made["commit"] for made in ways] == ["newest", "new", "old"]
     measure(model, fresh=True, made_by={"commit": "newest"})
-    assert len(store.ways_made(store.read_rows(rows_file)[0])) == 1
+    assert len(store.provenances(store.read_rows(rows_file)[0])) == 1
 
 
 def test_a_disk_that_is_full_leaves_the_rows_as_they_were(rows_file, model, monkeypatch):
     measure(model, limit=2)
-    before, write = rows_file.read_text(), type(rows_file).write_text
+    before, write = rows_file.read_text(), type(rows_file).write_bytes
 
-    def half(path, text, *arguments, **options):
-        write(path, text[: len(text) // 2])
+    def half(path, content):
+        write(path, content[: len(content) // 2])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(type(rows_file), "write_text", half)
+    monkeypatch.setattr(type(rows_file), "write_bytes", half)
     with pytest.raises(OSError, match="no space left"):
         measure(model)
     assert rows_file.read_text() == before
@@ -260,3 +265,74 @@ def test_a_picture_that_is_too_large_gets_a_line_and_the_others_go_on(photograph
     rows, wrong = evaluation.folder_rows(model, photographs, run="mine", task="jpeg", level=10, progress=False)
     assert list(rows.image) == ["a.png"]
     assert wrong == [f"{photographs / 'a.bmp'}: there is not enough memory: give a smaller tile"]
+
+
+TWO_WRITERS = """
+import sys
+from memnet.study import evaluation, store
+from tests.test_evaluation import ROW, Three, PICTURES
+store.paths.RESULTS = store.Path(sys.argv[1])
+key = store.key_of("w", "i", 0) | {"commit": sys.argv[2]}
+for name in sys.argv[3:]:
+    row = ROW.assign(image=name)
+    store.add_row(store.file_of("r", "d", 3), row, key=key, measured={name}, order=list("abcdefghij"))
+"""
+ROW = pd.DataFrame({"run": ["r"], "dataset": "d", "level": 3, "image": "a", "psnr": 30.0})
+
+
+def test_two_processes_that_add_rows_to_one_file_lose_none(tmp_path):
+    command = [sys.executable, "-c", TWO_WRITERS, tmp_path]
+    writers = [subprocess.Popen([*command, *names], cwd=paths.ROOT) for names in ("1acegi", "2bdfhj")]
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    key, rows = store.read_rows(tmp_path / "r" / "d-3.csv")
+    assert "".join(rows["image"]) == "abcdefghij"
+    assert {made["commit"] for made in store.provenances(key)} == {"1", "2"}
+
+
+def test_rows_that_were_changed_are_refused_and_those_without_a_hash_are_nobodys(rows_file, model):
+    measure(model)
+    good = rows_file.read_text()
+    first, _, text = good.partition("\n")
+    damaged = ["", "[]\n", "null\n", "# {}", "# 1\n" + text, good[:-20], good.replace("a", "b", 1)]
+    damaged += [good.replace('"seed": 0', '"seed": 1'), first.replace('"sha256": "', '"sha256": "0') + "\n" + text]
+    for content in damaged:
+        rows_file.write_text(content)
+        if content == "# {}":
+            continue
+        with pytest.raises(ValueError, match=r"embedded-3\.csv holds no rows as .* remove it"):
+            store.read_rows(rows_file)
+    key = {name: value for name, value in json.loads(first[2:]).items() if name != "sha256"}
+    rows_file.write_text(f"# {json.dumps(key)}\n{text}")
+    assert store.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures") is None
+
+
+def test_committed_rows_carry_a_hash():
+    files = list((paths.DATA / "results").glob("*/[!e]*.csv"))
+    assert len(files) > 80
+    assert all(store.read_rows(path)[0] for path in files)
+
+
+@pytest.fixture
+def other_images(tmp_path, monkeypatch):
+    """MEMNET_DATA names a folder whose Classic5 are small images of noise; rows go to a folder of their own."""
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path / "images"))
+    monkeypatch.setattr("memnet.paths.RESULTS", tmp_path / "results")
+    for number, row in enumerate(datasets.entries("Classic5")):
+        noise = np.random.default_rng(number).integers(0, 256, (24, 24), np.uint8)
+        (tmp_path / "images" / "Classic5").mkdir(parents=True, exist_ok=True)
+        images.write_picture(tmp_path / "images" / row["path"], noise)
+    return tmp_path
+
+
+def test_rows_of_other_images_are_not_stored_as_those_of_the_originals(tiny_runs, other_images, capsys):
+    assert len(store.rows("jpeg-M6R6", "Classic5", 10, limit=2, progress=False)) == 2
+    assert "rows are not stored: 5 of 5 images in" in capsys.readouterr().err
+    assert not (other_images / "results").exists()
+    assert datasets.digest_on_disk("Classic5") != datasets.digest("Classic5")
+
+
+def test_a_folder_of_results_that_may_not_be_written_is_said(tiny_runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert len(store.rows("jpeg-M6R6", "embedded", 10, limit=1, progress=False)) == 1
+    assert f"rows are not stored: {tmp_path / 'results'} may not be written" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()

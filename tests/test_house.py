@@ -27,7 +27,7 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     "pitfalls spectra gates image_rows store size analysis evaluation registry provenance",
     "training": "loop selection budget trainer sampler validation config cuda_graph soap distributed",
     "restoration": "export files arrays tiling",
-    "protocol": "datasets tasks degradations metrics images",
+    "protocol": "datasets tasks degradations metrics images download",
     "network": "checkpoints folded growth runtime model",
 }
 MODULES = [
@@ -36,7 +36,7 @@ MODULES = [
     "paths",
     "extras",
 ]
-HEAVY = ("jupyterlab", "papermill", "nbclient", "pooch", "matplotlib", "ipywidgets", "IPython")  # not for training
+HEAVY = ("jupyterlab", "papermill", "nbclient", "requests", "matplotlib", "ipywidgets", "IPython")  # not for training
 LITERALS = {"str": str, "int": int, "float": float, "bool": bool}
 NOTEBOOK_FILES = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 

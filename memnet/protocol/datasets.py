@@ -3,11 +3,10 @@
 import csv
 import hashlib
 import io
-import threading
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,9 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from memnet import paths
-from memnet.extras import require
 from memnet.paths import atomic_write, images_root
 from memnet.protocol import degradations, images
+from memnet.protocol.download import File, download_all
 
 EMBEDDED_SIZE = 192  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
 EMBEDDED = {
@@ -32,6 +31,15 @@ EMBEDDED = {
     "coins": ((20, 24), "no known copyright restrictions (Brooklyn Museum)"),
     "gravel": ((124, 124), "CC0 (CC0Textures)"),
     "rocket": ((84, 224), "public domain (SpaceX)"),
+}
+
+
+MANIFEST_FORMAT = {  # what each column of the manifest matches
+    "dataset": r"[\w/]+",
+    "path": r"[\w ./()+-]+",
+    "bytes": r"[0-9]{1,12}",
+    "sha256": r"[0-9a-f]{64}",
+    "url": r"https?://\S+",
 }
 
 
@@ -98,9 +106,28 @@ class Pictures(Sequence):
 
 @cache
 def manifest() -> tuple[dict, ...]:
-    """Rows of data/manifest.csv: dataset, path, bytes (int), sha256 and url of every original file."""
-    with paths.MANIFEST.open(newline="") as file:
-        return tuple({**row, "bytes": int(row["bytes"])} for row in csv.DictReader(file))
+    """Rows of data/manifest.csv: dataset, path, bytes (int), sha256 and url of every original file.
+
+    Raises ValueError, with the file and its line, when a row is broken or its path leaves the images' folder.
+    """
+    with paths.MANIFEST.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.DictReader(file)
+        rows = tuple(check_entry(row, f"{paths.MANIFEST}, line {reader.line_num}") for row in reader)
+    if not rows:
+        raise ValueError(f"{paths.MANIFEST} holds no file: restore it from the repository")
+    return rows
+
+
+def check_entry(row: dict, where: str) -> dict:
+    """A row of the manifest with its bytes as int; ValueError, which begins with `where`, when it is broken."""
+    if set(row) != set(MANIFEST_FORMAT) or None in row.values():
+        raise ValueError(f"{where}: a row has the columns {', '.join(MANIFEST_FORMAT)}: restore it from the repository")
+    for name, pattern in MANIFEST_FORMAT.items():
+        if not re.fullmatch(pattern, row[name]):
+            raise ValueError(f"{where}: {row[name]!r} is no {name}: restore the file from the repository")
+    if any(part in ("", ".", "..") for part in row["path"].split("/")):
+        raise ValueError(f"{where}: the path {row['path']!r} leaves the images' folder: restore it from the repository")
+    return {**row, "bytes": int(row["bytes"])}
 
 
 def source(name: str) -> Source:
@@ -130,6 +157,11 @@ def missing(name: str) -> list[Path]:
         return []
     root = images_root()
     return [root / row["path"] for row in entries(source(name).folder) if not (root / row["path"]).is_file()]
+
+
+def names(name: str) -> list[str]:
+    """The names of a data set's images, in their order, whether they are on disk or not."""
+    return list(EMBEDDED) if name == "embedded" else [Path(row["path"]).stem for row in entries(source(name).folder)]
 
 
 def available(name: str) -> bool:
@@ -162,7 +194,18 @@ def originals(name: str) -> Pictures:
         )
     root = images_root()  # once: a pack is opened here
     paths = [root / row["path"] for row in entries(what.folder)]
-    return Pictures([path.stem for path in paths], lambda i: images.read_picture(paths[i]))
+    return Pictures([path.stem for path in paths], lambda i: read_original(paths[i]))
+
+
+def read_original(path: Path | zipfile.Path) -> np.ndarray:
+    """The image of a file, or of one in a pack; ValueError, with its name, when it cannot be read."""
+    if isinstance(path, Path):
+        return images.read_picture(path)
+    try:
+        path.read_bytes()
+    except Exception as error:  # a damaged archive brings about errors of many kinds
+        raise ValueError(f"{path} cannot be read, the pack is broken: make it again with `memnet data pack`") from error
+    return images.read_picture(path)
 
 
 def digest(name: str) -> str:
@@ -170,6 +213,15 @@ def digest(name: str) -> str:
     if name == "embedded":
         return digest_of(f"{p.name} {hashlib.sha256(p.plane.tobytes()).hexdigest()}" for p in pictures(name))
     return digest_of(f"{row['path']} {row['sha256']}" for row in entries(source(name).folder))
+
+
+def digest_on_disk(name: str) -> str:
+    """As `digest`, of the files that are on disk: the same where they are the originals, or where some are missing."""
+    if name == "embedded" or not available(name):
+        return digest(name)
+    root = images_root()
+    found = ((row["path"], original_sha256(root / row["path"])) for row in entries(source(name).folder))
+    return digest_of(f"{path} {sha256}" for path, sha256 in found)
 
 
 def digest_of(lines: Iterator[str]) -> str:
@@ -224,12 +276,6 @@ def embedded_colour() -> tuple[tuple[str, np.ndarray, str], ...]:
     return tuple(found)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def folders(names: Sequence[str] = ()) -> list[str]:
     """The manifest's folders that hold these data sets, or are named; all of them when no name is given."""
     known = [what.folder for what in DATASETS.values()]
@@ -238,14 +284,40 @@ def folders(names: Sequence[str] = ()) -> list[str]:
 
 
 def check(names: Sequence[str] = ()) -> list[dict]:
-    """Every file of these data sets (all by default) with its state: ok, missing, or different from the manifest's."""
-    root, states = images_root(), []
-    for folder_name in folders(names):
-        for row in entries(folder_name):
-            path = root / row["path"]
-            state = "missing" if not path.is_file() else "ok" if sha256(path) == row["sha256"] else "different"
-            states.append({"folder": folder_name, "path": row["path"], "state": state})
-    return states
+    """The manifest's rows of these data sets (all by default) with folder and state: ok, missing, or different."""
+    root = images_root()
+    return [
+        {**row, "folder": folder_name, "state": state_of(root / row["path"], row["sha256"])}
+        for folder_name in folders(names)
+        for row in entries(folder_name)
+    ]
+
+
+def state_of(path: Path | zipfile.Path, sha256: str) -> str:
+    """Whether a file is ok, missing, or different from the original with that SHA-256."""
+    if not path.is_file():
+        return "missing"
+    return "ok" if original_sha256(path) == sha256 else "different"
+
+
+def original_sha256(path: Path | zipfile.Path) -> str:
+    """SHA-256 of a file; in a pack, of the file that it was made from."""
+    if isinstance(path, zipfile.Path):
+        return path.root.getinfo(path.at).comment.decode(errors="replace")
+    return sha256(path)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def differing(name: str) -> list[str]:
+    """The files of a data set on disk that are not the manifest's; none of the embedded set."""
+    if name == "embedded":
+        return []
+    return [row["path"] for row in check([source(name).folder]) if row["state"] == "different"]
 
 
 def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int:
@@ -262,7 +334,9 @@ def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int
     try:
         with atomic_write(file) as partial, zipfile.ZipFile(partial, "w") as archive:
             for row, name in tqdm(rows, unit="picture", desc="packing", disable=not progress):
-                archive.writestr(row["path"], small_bytes(root / row["path"], source(name)))
+                entry = zipfile.ZipInfo(row["path"])
+                entry.comment = original_sha256(root / row["path"]).encode()
+                archive.writestr(entry, small_bytes(root / row["path"], source(name)))
     except OSError as error:
         raise ValueError(f"{file} cannot be written ({error.strerror})") from error
     return file.stat().st_size
@@ -277,47 +351,31 @@ def small_bytes(path: Path, what: Source) -> bytes:
     return content.getvalue()
 
 
-def fetch(names: Sequence[str] = (), *, jobs: int = 8, progress: bool = True) -> int:
-    """Download the missing files of these data sets (all by default) into the pictures' folder; how many came.
+def fetch(names: Sequence[str] = (), *, jobs: int = 8, overwrite: bool = False, progress: bool = True) -> int:
+    """Download the missing files of these data sets (all by default) into the images' folder; how many came.
 
-    Every file is checked by its SHA-256 and appears whole or not at all, so a fetch that is stopped goes on where it
-    was. Raises ValueError, with the first reason and what to do, when some did not come.
+    With `overwrite` also those that differ from the manifest. Every file is checked by its SHA-256 and appears whole or
+    not at all, so a fetch that is stopped goes on where it was. Raises ValueError, with the first reason and what to
+    do, when some did not come, or when files that differ are there.
     """
     root = images_root()
     if not isinstance(root, Path):
-        raise ValueError(f"{root} is a pack of pictures: let MEMNET_DATA name a folder to fetch into")
-    rows = [row for name in folders(names) for row in entries(name) if not (root / row["path"]).exists()]
-    given_up, failures = threading.Event(), []
-
-    def download(row: dict) -> None:
-        if not given_up.is_set():
-            try:
-                download_file(row, root)
-            except (OSError, ValueError) as error:
-                failures.append(f"{row['path']} from {row['url']}: {error}")
-                if len(failures) >= 3:
-                    given_up.set()
-
-    with ThreadPoolExecutor(jobs) as pool:
-        done = pool.map(download, rows)
-        for _ in tqdm(done, total=len(rows), unit="file", desc="fetching", disable=not progress):
-            pass
-    left = [row for row in rows if not (root / row["path"]).exists()]
-    if left:
+        raise ValueError(f"{root} is a pack of images: let MEMNET_DATA name a folder to fetch into")
+    states = check(names)
+    replaced = ("missing", "different") if overwrite else ("missing",)
+    rows = [row for row in states if row["state"] in replaced]
+    files = [File(root / row["path"], row["url"], row["sha256"], row["bytes"]) for row in rows]
+    failures = download_all(files, jobs=jobs, progress=progress)
+    if failures:
+        left = sum(row["state"] in replaced for row in check(names))
         raise ValueError(
-            f"{len(left)} of {len(rows)} pictures did not come (the first: {failures[0]}). Run the command again when "
-            f"the network is there, or put copies under {root} by the paths of data/manifest.csv"
+            f"{left} of {len(rows)} files did not come (the first: {failures[0]}). Run the command again when the "
+            f"network is there, or put copies under {root} by the paths of data/manifest.csv"
+        )
+    different = [row["path"] for row in states if row["state"] not in ("ok", *replaced)]
+    if different:
+        raise ValueError(
+            f"{len(different)} files in {root} are not the originals (the first: {different[0]}): they are kept, "
+            "--overwrite replaces them"
         )
     return len(rows)
-
-
-def download_file(row: dict, root: Path) -> None:
-    """Fetch one file of the manifest with three tries; OSError or ValueError when it does not come as it should."""
-    pooch = require("pooch", extra="fetch", purpose="fetching files")
-    pooch.get_logger().setLevel("ERROR")
-    target = root / row["path"]
-    target.parent.mkdir(parents=True, exist_ok=True)  # pooch asks and then makes it, which jobs side by side trip over
-    known = {row["path"]: f"sha256:{row['sha256']}"}
-    store = pooch.create(root, "", registry=known, urls={row["path"]: row["url"]}, retry_if_failed=2)
-    store.fetch(row["path"], downloader=pooch.HTTPDownloader(timeout=30))
-    assert target.is_file()

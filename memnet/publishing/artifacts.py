@@ -85,7 +85,7 @@ def provenance_of(
         "images": images,
         "weights": {run: checkpoints.weights_hash(registry.weights_path(run)) for run in trained},
         "not_trained": [run for run in runs if run not in trained],
-        "pictures": {dataset: datasets.digest(dataset) for dataset in sets},
+        "pictures": {dataset: datasets.digest_on_disk(dataset) for dataset in sets},
         "rows": [] if rows is None else rows_behind(rows),
         "protocol": store.PROTOCOL,
         "parameters": parameters,
@@ -99,7 +99,7 @@ def rows_behind(rows: pd.DataFrame) -> list[dict]:
     lines = []
     for (run, dataset, level), group in rows.groupby(["run", "dataset", "level"], sort=False):
         key, _ = store.read_rows(store.file_of(run, dataset, level))
-        made, *earlier = store.ways_made(key)
+        made, *earlier = store.provenances(key)
         made |= {"earlier": earlier} if earlier else {}
         lines.append({"run": run, "dataset": dataset, "level": int(level), "pictures": len(group), **made})
     return lines

@@ -13,7 +13,7 @@ from memnet.network import checkpoints
 from memnet.network.folded import inference_form
 from memnet.network.model import PRESETS, Config, StackConfig, variant
 from memnet.network.runtime import PRECISIONS
-from memnet.protocol import datasets, tasks
+from memnet.protocol import datasets, download, tasks
 from memnet.protocol.tasks import Task
 
 Example = tuple[str, str, int]  # data set, image, level
@@ -175,11 +175,11 @@ def fetch_weights(run: str) -> None:
             f"{run} has no weights at {weights_path(run)}: train it with `memnet train {run}`, best on a GPU, "
             "or name the folder data/weights of a checkout of this project in MEMNET_WEIGHTS"
         )
-    file = {"path": weights_path(run).name, "sha256": table.sha256[run], "url": table.address[run]}
+    file = download.File(weights_path(run), table.address[run], table.sha256[run])
     try:
-        datasets.download_file(file, paths.WEIGHTS)
-    except OSError as error:
-        raise ValueError(f"the weights of {run} did not come from {file['url']} ({error})") from error
+        download.download(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the weights of {run} did not come from {file.url} ({error})") from error
 
 
 def load(run: str) -> nn.Module:

@@ -1,6 +1,9 @@
 """Rows of PSNR and SSIM kept on disk, keyed by what made them: weights, images, protocol."""
 
+import hashlib
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +17,6 @@ from memnet import paths
 from memnet.network import checkpoints
 from memnet.network.folded import inference_form
 from memnet.network.runtime import device_of
-from memnet.paths import atomic_write
 from memnet.protocol import datasets, tasks
 from memnet.study import evaluation, provenance, registry
 
@@ -24,16 +26,33 @@ def rows(
 ) -> pd.DataFrame:
     """The tidy rows (as of `evaluation.evaluate`) of a run on a data set at a level: stored, or else measured now.
 
-    Without the data set's pictures on disk only stored rows can be had; ValueError when there are none.
+    Without the data set's images on disk only stored rows can be had; ValueError when there are none. Rows of images
+    that are not the originals are not stored, nor is anything where data/results may not be written: both are said.
     """
-    found = stored_rows(run, dataset, level)
-    if not datasets.available(dataset) and found is not None and not fresh:
-        print(f"{run} on {dataset} at {level}: {len(found)} rows reused", file=sys.stderr)
-        return found[:limit]
+    check_limit(limit)
+    names = datasets.names(dataset)[:limit]
+    found = None if fresh else stored_rows(run, dataset, level)
+    if found is not None and (set(names) <= set(found["image"]) or not datasets.available(dataset)):
+        found = found[found["image"].isin(names)].reset_index(drop=True)
+        print(f"{run} on {dataset} at {level}: {len(found)} rows reused, 0 to measure", file=sys.stderr)
+        return found
     model = registry.ready(run)
-    task, weights = registry.experiment(run).task, checkpoints.weights_hash(registry.weights_path(run))
-    how = {"limit": limit, "fresh": fresh, "progress": progress, "made_by": {"commit": provenance.commit()}}
-    return measure(model, run=run, task=task, dataset=dataset, level=level, weights=weights, **how)
+    where = {"run": run, "task": registry.experiment(run).task, "dataset": dataset, "level": level}
+    if reason := not_storable(dataset):
+        print(f"{run} on {dataset} at {level}: rows are not stored: {reason}", file=sys.stderr)
+        return evaluation.evaluate(model, datasets.pictures(dataset)[:limit], **where, progress=progress)
+    weights = checkpoints.weights_hash(registry.weights_path(run))
+    options = {"limit": limit, "fresh": fresh, "progress": progress, "made_by": {"commit": provenance.commit()}}
+    return measure(model, **where, weights=weights, **options)
+
+
+def not_storable(dataset: str) -> str:
+    """Why rows of a data set, measured here, cannot be stored as its rows; "" if they can."""
+    if different := datasets.differing(dataset):
+        total, root = len(datasets.names(dataset)), paths.images_root()
+        return f"{len(different)} of {total} images in {root} differ from data/manifest.csv (the first: {different[0]})"
+    existing = next(folder for folder in (paths.RESULTS, *paths.RESULTS.parents) if folder.exists())
+    return "" if os.access(existing, os.W_OK) else f"{paths.RESULTS} may not be written"
 
 
 def stored_rows(run: str, dataset: str, level: int) -> pd.DataFrame | None:
@@ -84,20 +103,33 @@ def file_of(run: str, dataset: str, level: int, seed: int = 0) -> Path:
 
 
 def write_rows(path: Path, rows: pd.DataFrame, key: dict, float_format: str = "%.6f") -> None:
-    """Write rows behind a first line that holds their key as JSON, whole or not at all."""
+    """Write rows behind a first line that holds their key, and a hash of both, as JSON; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = rows.to_csv(index=False, float_format=float_format, lineterminator="\n")
-    with atomic_write(path) as partial:
-        partial.write_text(f"# {json.dumps(key)}\n{text}")
+    paths.write_text(path, f"# {json.dumps({**key, 'sha256': content_hash(key, text)})}\n{text}")
+
+
+def content_hash(key: dict, text: str) -> str:
+    """16 hexadecimal digits (SHA-256) over a key and the text of its rows."""
+    return hashlib.sha256(f"{json.dumps(key, sort_keys=True)}\n{text}".encode()).hexdigest()[:16]
 
 
 def read_rows(path: Path) -> tuple[dict, pd.DataFrame]:
-    """Key and rows of `write_rows`; ValueError when the file is not of that kind."""
-    with path.open() as file:
-        first = file.readline()
-        if not first.startswith("# {"):
-            raise ValueError(f"{path} holds no rows with a key in its first line: remove it")
-        return json.loads(first[2:]), pd.read_csv(file, dtype={"image": str, "run": str, "dataset": str})
+    """Key and rows of `write_rows`; ValueError, with the file's name, when they are not as they were written.
+
+    The key of rows without a hash, from before there was one, is empty: they are nobody's.
+    """
+    try:
+        first, _, text = path.read_text(encoding="utf-8").partition("\n")
+        key = json.loads(first.removeprefix("# "))
+        rows = pd.read_csv(io.StringIO(text), dtype={"image": str, "run": str, "dataset": str})
+        if "sha256" not in key:
+            return {}, rows
+        if key.pop("sha256") == content_hash(key, text) and isinstance(key, dict):
+            return key, rows
+    except (ValueError, TypeError, AttributeError):  # those of pandas are ValueErrors
+        pass
+    raise ValueError(f"{path} holds no rows as `memnet evaluate` wrote them, or was changed since: remove it")
 
 
 def stored(run: str, dataset: str, level: int, *, weights: str, images: str, seed: int = 0) -> pd.DataFrame | None:
@@ -109,8 +141,17 @@ def stored(run: str, dataset: str, level: int, *, weights: str, images: str, see
     if not path.is_file():
         return None
     key, rows = read_rows(path)
-    wanted = {"weights": weights, "images": images, "protocol": PROTOCOL, "seed": seed}
-    return rows if {name: key.get(name) for name in KEY} == wanted else None
+    return rows if same_key(key, key_of(weights, images, seed)) else None
+
+
+def key_of(weights: str, images: str, seed: int) -> dict:
+    """What rows are known by: hashes of weights and images, today's protocol, the noise's seed."""
+    return {"weights": weights, "images": images, "protocol": PROTOCOL, "seed": seed}
+
+
+def same_key(key: dict, other: dict) -> bool:
+    """Whether two keys are of the same weights, images, protocol and seed."""
+    return all(key.get(name) == other.get(name) for name in KEY)
 
 
 def measure(
@@ -133,35 +174,52 @@ def measure(
     is stopped goes on where it was; `fresh` measures those that are wanted anew. `made_by` goes beside the file's key,
     and how rows were made that were there before stays there. ValueError for a limit below 1.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"a limit is 1 picture or more, got {limit}")
-    path, digest = file_of(run, dataset, level, seed), datasets.digest(dataset)
-    have = stored(run, dataset, level, weights=weights, images=digest, seed=seed)
-    key = {"weights": weights, "images": digest, "protocol": PROTOCOL, "seed": seed}
-    key |= {"pictures": len(datasets.pictures(dataset)), **(made_by or {}), **circumstances(model)}
-    names = datasets.pictures(dataset).names[:limit]
-    earlier = set() if have is None else set(have["image"])
-    earlier_made = [] if have is None else ways_made(read_rows(path)[0])
-    wanted = [index for index, name in enumerate(names) if fresh or name not in earlier]
-    print(
-        f"{run} on {dataset} at {level}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure",
-        file=sys.stderr,
-    )
-    pictures, model = datasets.pictures(dataset), inference_form(model)
-    for index in evaluation.watched(wanted, f"{run} on {dataset} at {level}", progress=progress):
+    check_limit(limit)
+    path, pictures = file_of(run, dataset, level, seed), datasets.pictures(dataset)
+    key, names = key_of(weights, datasets.digest(dataset), seed), pictures.names[:limit]
+    have = stored(run, dataset, level, weights=weights, images=key["images"], seed=seed)
+    reused = set() if fresh or have is None else set(have["image"])
+    wanted = [index for index, name in enumerate(names) if name not in reused]
+    title = f"{run} on {dataset} at {level}"
+    print(f"{title}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure", file=sys.stderr)
+    key |= {"pictures": len(pictures), **(made_by or {}), **environment(model)}
+    model, measured = inference_form(model), set()
+    for index in evaluation.watched(wanted, title, progress=progress):
         options = {"run": run, "task": task, "dataset": dataset, "level": level, "seed": seed}
         row = evaluation.evaluate(model, [pictures[index]], **options, progress=False)
-        others = None if have is None else have[have["image"] != pictures.names[index]]
-        have = row if others is None or others.empty else pd.concat([others, row], ignore_index=True)
-        have = in_order(have, pictures.names)
-        earlier.discard(pictures.names[index])
-        before = [made for made in earlier_made if made not in ways_made(key)] if earlier else []
-        write_rows(path, have, key | ({"earlier": before} if before else {}))
+        measured.add(names[index])
+        have = add_row(path, row, key=key, measured=measured, order=pictures.names)
     return have[have["image"].isin(names)].reset_index(drop=True)
 
 
-def ways_made(key: dict) -> list[dict]:
-    """How the rows of a file were made, by the key in its first line: the last of them first, then those before."""
+def check_limit(limit: int | None) -> None:
+    """ValueError for a limit below 1."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit is 1 picture or more, got {limit}")
+
+
+def add_row(path: Path, row: pd.DataFrame, *, key: dict, measured: set[str], order: list[str]) -> pd.DataFrame:
+    """Put a row among those of the same key in a file, in the place of its image's; all its rows in the images' order.
+
+    Other processes may add theirs to the file at the same time: none is lost. How rows were made that are not of the
+    images `measured` stays in the key, as `earlier`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with paths.lock(path.parent):
+        before, have = read_rows(path) if path.is_file() else ({}, row)
+        if not same_key(before, key):
+            before, have = {}, row
+        others = have[~have["image"].isin(row["image"])]
+        rows = in_order(row if others.empty else pd.concat([others, row], ignore_index=True), order)
+        earlier = [made for made in provenances(before) if made not in provenances(key)] if before else []
+        if earlier and set(rows["image"]) - measured:
+            key = {**key, "earlier": earlier}
+        write_rows(path, rows, key)
+    return rows
+
+
+def provenances(key: dict) -> list[dict]:
+    """What made the rows of a file (MADE), by the key in its first line: the last of them first, then those before."""
     return [{name: key.get(name) for name in MADE}, *key.get("earlier", [])]
 
 
@@ -171,8 +229,8 @@ def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return rows.sort_values("image", key=lambda image: image.map(place)).reset_index(drop=True)
 
 
-def circumstances(model: nn.Module) -> dict:
-    """Where and when rows are made: for the reader, not part of what they are known by."""
+def environment(model: nn.Module) -> dict:
+    """The device, torch's version and the date: for the reader, not part of what rows are known by."""
     device = device_of(model)
     return {
         "device": provenance.hardware(device),
