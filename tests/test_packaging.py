@@ -114,7 +114,7 @@ def test_weights_are_fetched_by_their_hash(weights_table, server):
 def test_fetched_weights_of_another_hash_are_refused(weights_table, server):
     address, _ = server
     weights_table("sr-M6R1", "0" * 64, address)
-    with pytest.raises(ValueError, match="hash"):
+    with pytest.raises(ValueError, match="another SHA-256"):
         registry.load("sr-M6R1")
     assert not registry.trained("sr-M6R1")
 
