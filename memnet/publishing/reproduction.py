@@ -121,10 +121,15 @@ def check_parameters(chosen: list[Item], given: dict) -> None:
 
 
 def check_level(name: str, value: object) -> None:
-    """Raise ValueError when a parameter is a scale (or a `level`, which is one) that no network is trained for."""
-    scales = tasks.task("super-resolution").levels
-    if name in ("scale", "level") and value not in scales:
-        raise ValueError(f"{name} is one of {', '.join(map(str, scales))}, got {value}")
+    """Raise ValueError when a parameter is a task's level (`level` is a scale) that makes no sense there.
+
+    A scale is one of those that the networks are trained for: they enlarge by no other.
+    """
+    for task in tasks.TASKS.values():
+        if task.level_name == ("scale" if name == "level" else name):
+            task.check_level(value)
+            if task.enlarges and value not in task.levels:
+                raise ValueError(f"{name} is one of {', '.join(map(str, task.levels))}, got {value}")
 
 
 def run_item(item: Item, parameters: dict, target: Path, executed: Path, *, update: bool) -> dict:
