@@ -1,5 +1,6 @@
 """What is measured of a network image by image, kept on disk beside the rows of PSNR and under the same key."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def collect(
     are neither rows nor images.
     """
     path, key = file_of(kind, run, dataset, level), key_of(run, dataset)
-    stored = None if fresh else stored_rows(path, key)
+    reason = store.not_storable(dataset)
+    stored = None if fresh or reason else stored_rows(path, key)
     if stored is not None and not datasets.available(dataset):
         names = list(dict.fromkeys(stored.image))[:limit]
         return stored[stored.image.isin(names)].reset_index(drop=True)
@@ -47,9 +49,21 @@ def collect(
     for number in evaluation.watched(wanted, f"{kind} of {run} on {dataset} at {level}", progress=progress):
         name = images.names[number]
         tables[name] = measure(model, images[number], task=registry.experiment(run).task, level=level).round(4)
-        every = pd.concat([tables[n] for n in images.names if n in tables], ignore_index=True)
-        store.write_rows(path, every, key | {"commit": provenance.commit()}, float_format="%.4f")
+        if not reason:
+            add_rows(path, tables[name], key=key, order=images.names)
+    if reason and wanted:
+        print(f"{kind} of {run} on {dataset} at {level}: rows are not stored: {reason}", file=sys.stderr)
     return pd.concat([tables[name] for name in images.names[:limit]], ignore_index=True)
+
+
+def add_rows(path: Path, rows: pd.DataFrame, *, key: dict, order: list[str]) -> None:
+    """Put the rows of an image among those of the same key in a file, to which other processes may add theirs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with paths.lock(path.parent):
+        stored = stored_rows(path, key)
+        others = [] if stored is None else [stored[~stored["image"].isin(rows["image"])]]
+        every = store.in_order(pd.concat([*others, rows], ignore_index=True), order)
+        store.write_rows(path, every, key | {"commit": provenance.commit()}, float_format="%.4f")
 
 
 def key_of(run: str, dataset: str) -> dict:

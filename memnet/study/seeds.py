@@ -47,7 +47,7 @@ def retrain(path: Path, seeds: Sequence[int], *, networks: dict[str, Config] = N
     """
     key = {"training": asdict(plan), "training_set": TRAINING_SET, "dataset": TEST_SET}
     key |= {"images": datasets.digest(TEST_SET)}
-    key |= {"protocol": store.PROTOCOL, "commit": provenance.commit(), **store.circumstances(build(SMALL))}
+    key |= {"protocol": store.PROTOCOL, "commit": provenance.commit(), **store.environment(build(SMALL))}
     made, found = earlier(path, key)
     patches = None
     for seed in seeds:

@@ -226,7 +226,7 @@ def provenances(key: dict) -> list[dict]:
 def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Rows in the order of the set's pictures."""
     place = {name: number for number, name in enumerate(names)}
-    return rows.sort_values("image", key=lambda image: image.map(place)).reset_index(drop=True)
+    return rows.sort_values("image", key=lambda image: image.map(place), kind="stable").reset_index(drop=True)
 
 
 def environment(model: nn.Module) -> dict:
