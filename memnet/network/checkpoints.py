@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from memnet.network.model import Config, StackConfig, build
+from memnet.network.model import Config, StackConfig, without_values
 from memnet.paths import atomic_write
 
 FORMAT = "memnet-1"
@@ -36,7 +36,7 @@ def load(path: Path) -> tuple[nn.Module, dict]:
         raise ValueError(f"{path} is no MemNet checkpoint (format {metadata.get('format')!r}, expected {FORMAT!r})")
     network = json.loads(metadata["network"])
     try:
-        model = build(CONFIGS[network.pop("class")](**network))
+        model = without_values(CONFIGS[network.pop("class")](**network))
         model.load_state_dict(tensors)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is of a network that is not known here ({error})") from error

@@ -248,6 +248,12 @@ def build(config: Config | StackConfig) -> MemNet | Stack:
     return MemNet(config) if isinstance(config, Config) else Stack(config)
 
 
+def without_values(config: Config | StackConfig) -> MemNet | Stack:
+    """The network of a configuration with memory for its weights but no values: no random number is drawn for them."""
+    with torch.device("meta"):
+        return build(config).to_empty(device="cpu")
+
+
 def check_input(x: Tensor) -> None:
     """Raise ValueError unless x is (N, 1, H, W) with at least one pixel."""
     if x.ndim != 4 or x.shape[1] != 1 or 0 in x.shape:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -230,6 +231,23 @@ def ready(run: str, precision: str = "float32") -> nn.Module:
     model = load(run)
     model = model.cuda() if torch.cuda.is_available() else model
     return model if precision == "float32" else inference_form(model, PRECISIONS[precision])
+
+
+def kept(run: str, precision: str = "float32") -> nn.Module:
+    """As `ready`, folded for inference, and the same object at the next call while the file of the weights is the same.
+
+    It is shared: read it, do not change it. Raises ValueError as `ready`.
+    """
+    if not trained(run):
+        fetch_weights(run)
+    file = weights_path(run).stat()
+    return read_once(run, precision, (weights_path(run), file.st_ino, file.st_size, file.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def read_once(run: str, precision: str, file: tuple) -> nn.Module:
+    """The network of `kept`; `file` says which file its weights are in."""
+    return inference_form(ready(run, precision))
 
 
 def sets_of(task: str, images: str) -> tuple[str, ...]:

@@ -1,0 +1,92 @@
+"""The public names: `memnet.NAME`, as other programs and the notebooks use them."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import memnet
+from memnet.network import checkpoints
+from memnet.network.model import Config, StackConfig, build
+from memnet.study import registry
+
+SIGNATURES = {
+    "bicubic": "image scale",
+    "degrade": "image task level key seed",
+    "gate_norms": "model",
+    "gaussian_noise": "image sigma rng",
+    "imresize": "image scale antialias",
+    "jpeg": "image quality",
+    "load": "run",
+    "psnr": "reference image data_range",
+    "restore": "image task scale model run precision ensemble",
+    "spectral_density": "image window circles",
+    "ssim": "reference image data_range",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_public_functions_take_what_is_documented_and_say_what_they_raise(name):
+    function = getattr(memnet, name)
+    assert list(inspect.signature(function).parameters) == SIGNATURES[name].split()
+    assert "ValueError" in function.__doc__
+
+
+def test_the_public_names_are_listed():
+    assert sorted(memnet.__all__) == sorted({*SIGNATURES, "PRESETS", "Config", "MemNet"})
+    assert memnet.PRESETS["M6R6"] == memnet.Config(blocks=6, recursions=6)
+    for kind in (memnet.Config, memnet.MemNet, memnet.MemNet.forward, memnet.MemNet.predictions):
+        assert kind.__doc__
+
+
+@pytest.mark.parametrize("config", [Config(2, 3, channels=4), StackConfig(layers=2, channels=4)])
+def test_loading_draws_no_random_number_and_gives_what_was_saved(config, tmp_path):
+    model = build(config)
+    checkpoints.save(tmp_path / "weights.safetensors", model, history={})
+    before = torch.get_rng_state()
+    loaded, _ = checkpoints.load(tmp_path / "weights.safetensors")
+    assert torch.equal(torch.get_rng_state(), before)
+    saved = model.state_dict()
+    assert {name for name, tensor in loaded.state_dict().items() if torch.equal(tensor, saved[name])} == set(saved)
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
+@pytest.fixture
+def reads(tiny_runs, monkeypatch):
+    """Names of the files of weights that are read, in their order; the weights are those of tiny networks."""
+    found, read = [], checkpoints.load
+    monkeypatch.setattr("memnet.network.checkpoints.load", lambda path: found.append(path.name) or read(path))
+    return found
+
+
+def test_restore_reads_weights_once_until_the_file_changes(reads):
+    image = np.random.default_rng(0).random((12, 13))
+    first = memnet.restore(image, task="jpeg")
+    np.testing.assert_array_equal(memnet.restore(image, task="jpeg"), first)
+    assert reads == ["jpeg-M6R6-any.safetensors"]
+    memnet.restore(image, task="jpeg", run="jpeg-M6R6")
+    assert reads[1:] == ["jpeg-M6R6.safetensors"]
+    torch.manual_seed(1)
+    history = {"run": "jpeg-M6R6-any", "cycles": [], "stages": []}
+    checkpoints.save(registry.weights_path("jpeg-M6R6-any"), build(Config(2, 2, channels=4)), history=history)
+    assert not np.array_equal(memnet.restore(image, task="jpeg"), first)
+    assert reads[2:] == ["jpeg-M6R6-any.safetensors"]
+
+
+class Halved(nn.Module):
+    """A network of somebody's own: half of its input, and no intermediate predictions."""
+
+    def predictions(self, x):
+        return x / 2, []
+
+
+def test_a_model_of_ones_own_restores(reads):
+    image = np.random.default_rng(0).random((12, 13))
+    np.testing.assert_allclose(memnet.restore(image, task="denoising", model=Halved()), image / 2, atol=1e-6)
+    assert memnet.restore(image, task="sr", scale=3, model=Halved()).shape == (36, 39)
+    assert reads == []
+    for choice in ({"run": "jpeg-M6R6"}, {"precision": "bfloat16"}):
+        with pytest.raises(ValueError, match="leave out run and precision"):
+            memnet.restore(image, task="jpeg", model=Halved(), **choice)
