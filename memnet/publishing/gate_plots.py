@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.lines import Line2D
 
 from memnet.network.model import Config
@@ -17,8 +18,8 @@ KIND_COLOURS = dict(zip(KINDS, (GREEN, BLUE, ORANGE), strict=True))
 def kind_names(config: Config) -> dict[str, str]:
     """How the kinds of memory are written in a legend."""
     return {
-        "long-term": "long-term, $B_0 .. B_{m-1}$",
-        "short-term": f"short-term, $H^1 .. H^{{{config.recursions - 1}}}$",
+        "long-term": "long-term, $B_0$ to $B_{m-1}$",
+        "short-term": f"short-term, $H^1$ to $H^{{{config.recursions - 1}}}$",
         "last": f"last recursion, $H^{{{config.recursions}}}$",
     }
 
@@ -124,10 +125,10 @@ def growth(changes: dict[str, tuple[pd.DataFrame, pd.DataFrame]], config: Config
                 for at, start, end in zip(x, old[kind], new[kind], strict=True):
                     how = {"arrowstyle": "-|>", "color": KIND_COLOURS[kind], "lw": 1.5, "shrinkA": 0, "shrinkB": 0}
                     axes.annotate("", (at, end), (at, start), arrowprops=how)
-                axes.plot(x, new[kind], ls="", marker=",", color=KIND_COLOURS[kind])
-            axes.set(title=task, xlabel="gate $m$", xticks=list(old.index), ylim=(0, None))
+                axes.plot(x, new[kind], ls="", marker=",", color=KIND_COLOURS[kind])  # arrows move no limits
+            axes.set(title=task, xlabel="gate $m$", xticks=list(old.index))
             axes.grid(axis="x", visible=False)
-        panels[0].set_ylabel("norm, mean over maps")
+        panels[0].set(ylabel="norm, mean over maps", ylim=(0, None))
         kinds = [Line2D([], [], lw=3, color=KIND_COLOURS[k], label=name) for k, name in kind_names(config).items()]
         start = Line2D([], [], ls="", marker="o", mfc="white", color=GREY, label="at the growth (arrow: to now)")
         figure.legend(handles=[*kinds, start], loc="outside lower center", ncols=4, fontsize=8.5)
@@ -149,14 +150,17 @@ def worth(memories: dict[str, pd.DataFrame], observations: pd.DataFrame, config:
                 task: table.pivot(index="block", columns="memory", values=measure)[names]
                 for task, table in memories.items()
             }
-            largest = max(np.nanmax(np.abs(table)) for table in tables.values())
-            for axes, (task, values) in zip(row, tables.items(), strict=True):
-                how = {"norm": "log", "vmin": 0.003 * largest} if measure == "psnr_lost" else {"vmin": 0}
-                shown = values.clip(lower=0.003 * largest) if measure == "psnr_lost" else values
-                drawn = axes.imshow(shown, cmap="viridis", vmax=largest, aspect="auto", **how)
+            values = np.stack(list(tables.values()))
+            scale = Normalize(np.nanmin(values), np.nanmax(values))
+            if measure == "psnr_lost":  # from 0.01 dB on logarithmic, to both sides
+                largest = max(np.nanmax(np.abs(values)), 0.1)
+                scale = SymLogNorm(0.01, vmin=-largest, vmax=largest)
+            for axes, (task, table) in zip(row, tables.items(), strict=True):
+                colours = "RdBu_r" if measure == "psnr_lost" else "viridis"
+                drawn = axes.imshow(table, cmap=colours, norm=scale, aspect="auto")
                 axes.set_xticks(range(len(names)), [memory_name(name) for name in names], fontsize=7.5)
-                axes.set_yticks(range(len(values)), list(values.index))
-                axes.axvline(config.blocks - 0.5, color="white", lw=1.5)
+                axes.set_yticks(range(len(table)), list(table.index))
+                axes.axvline(config.blocks - 0.5, color="black", lw=1)
                 axes.grid(visible=False)
                 axes.spines[:].set_visible(False)
                 axes.set_title(task, fontsize=9)

@@ -169,7 +169,7 @@ def spectral_density(image):
 
 
 def density_of_package(image):
-    return spectra.spectral_density(image)
+    return spectra.spectral_density(image, "none")
 
 
 CODE_EXERCISES = {

@@ -130,7 +130,7 @@ def residual(scene: Scene, enhanced: float = 4.0) -> np.ndarray:
 def densities(scene: Scene, window: str) -> dict[str, np.ndarray]:
     """The spectral density of every image of a scene, by name; `window` as of `spectra.spectral_density`."""
     planes, _ = restored(scene)
-    return {name: spectra.spectral_density(plane) for name, plane in planes.items()}
+    return {name: spectra.spectral_density(plane, window) for name, plane in planes.items()}
 
 
 @torch.no_grad()

@@ -204,7 +204,7 @@ def measured_on(run: str, images: str) -> tuple[str, int]:
     """Data set and level at which memories of a run are left out: its task's first set (or embedded), middle level."""
     task = registry.experiment(run).task
     levels = tasks.task(task).levels
-    return registry.sets_of(task, images)[0], levels[len(levels) // 2]
+    return registry.sets_of(task, images)[0], levels[(len(levels) - 1) // 2]
 
 
 def worth(run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False) -> pd.DataFrame:
