@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
-EXTRAS := dev
+EXTRAS ?= dev
+SITE := build/site
 INDEX_cpu := --extra-index-url https://download.pytorch.org/whl/cpu
 INSTALL = $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt $(INDEX_$(TORCH))
 
-.PHONY: help setup reproduce test lab benchmark lint clean
+.PHONY: help setup reproduce test lab benchmark site lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
@@ -15,6 +16,7 @@ help:
 	@echo "make lab         open JupyterLab on the notebooks"
 	@echo "make setup       install alone, for .venv/bin/memnet restore, train, ..."
 	@echo "make benchmark   time inference and training against this machine's matrix product"
+	@echo "make site        build the web site from the notebooks that \`make reproduce\` ran"
 	@echo "                 TORCH=cpu takes torch without CUDA, for machines without a GPU"
 	@echo "make lint        check code and notebooks with ruff"
 	@echo "make clean       remove the virtual environment and what was built"
@@ -40,6 +42,13 @@ lab: $(READY)
 benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/inference.py
 	$(VENV)/bin/python benchmarks/training.py
+
+site: $(READY)
+	$(INSTALL) --editable '.[dev,export,site]'
+	mkdir -p $(SITE)/npm && cp website/package.json $(SITE)/npm && npm install --silent --prefix $(SITE)/npm
+	$(VENV)/bin/python website/prepare.py build/executed/embedded $(SITE)/npm/node_modules $(SITE)/source
+	$(VENV)/bin/python -m sphinx --quiet --builder html $(SITE)/source $(SITE)/html
+	@echo "To look at it: python3 -m http.server --directory $(SITE)/html"
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
