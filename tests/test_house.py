@@ -15,7 +15,7 @@ from memnet.publishing.items import ITEMS
 
 LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
-    "publishing": "report reproduction compare artifacts records notebooks items "
+    "publishing": "report reproduction compare task_tables artifacts records notebooks items "
     # teaching
     "widgets lesson_plots equations "
     # results
@@ -24,7 +24,7 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     # teaching
     "exercises code_exercises explorer walkthrough section4 "
     # results
-    "pitfalls spectra gates image_rows store size analysis evaluation registry provenance",
+    "pitfalls spectra gates image_rows store size analysis side_by_side evaluation registry provenance",
     "training": "loop selection budget trainer sampler validation config cuda_graph soap distributed",
     "restoration": "export files arrays tiling",
     "protocol": "datasets tasks degradations metrics images download",

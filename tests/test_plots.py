@@ -116,7 +116,7 @@ def some_images():
 
 def draw_qualitative():
     return result_plots.qualitative(
-        some_images(), area=(5, 10, 20, 16), scores={"input": (28.126, 0.81234)}, title="a picture"
+        some_images(), area=(5, 10, 20, 16), scores={"input": (28.126, 0.81234)}, title="an image"
     )
 
 
@@ -256,8 +256,8 @@ def test_scores_and_box_are_those_given():
     whole = figure.axes[0]
     assert whole.patches[0].get_bbox().bounds == (9.5, 4.5, 16, 20)
     assert figure.axes[1].images[0].get_array().shape == (20, 16)
-    with pytest.raises(ValueError, match="leaves the picture of"):
-        result_plots.qualitative(some_images(), area=(30, 10, 20, 16))
+    with pytest.raises(ValueError, match="leaves the image of"):
+        result_plots.qualitative(some_images(), area=(30, 10, 20, 16), scores={})
 
 
 def test_claims_stand_under_their_panels():

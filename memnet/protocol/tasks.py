@@ -6,6 +6,8 @@ A task is one class here, entered in TASKS. What else a new task takes are its n
 import zlib
 
 import numpy as np
+import skimage.filters
+import skimage.restoration
 
 from memnet.protocol import degradations, images, metrics
 
@@ -13,7 +15,8 @@ from memnet.protocol import degradations, images, metrics
 class Task:
     """A restoration task with the levels that one network is trained for.
 
-    A subclass sets the attributes without a value and defines `degrade`, and `redrawn` if it is `random`.
+    A subclass sets the attributes without a value and defines `degrade`; `redrawn` and `input_error` if it is `random`,
+    and `restored_by_classic` if it names a `classic` method.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Task:
     multiple = 1  # training images are cropped to a multiple of so many pixels
     enlarges = False  # whether the level is a scale by which the restored image is larger than the one that is given
     symmetric = True  # whether a transposed image degrades to the transposed degraded image
+    classic = ""  # what figures call a method without a network; none unless given
     random = False  # whether training degrades every patch anew; else each image's degraded versions are made once
 
     def degrade(
@@ -57,6 +61,10 @@ class Task:
         reference, image = self.compared(reference, image, level)
         return metrics.psnr(reference, image), metrics.ssim(reference, image)
 
+    def restored_by_classic(self, image: np.ndarray, level: float) -> np.ndarray:
+        """A degraded image (H, W) as the task's `classic` method restores it, from scikit-image."""
+        raise NotImplementedError
+
     def compared(self, reference: np.ndarray, image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
         """The two images (H, W) as the metrics take them: as they are, unless a task says otherwise."""
         return reference, image
@@ -84,12 +92,17 @@ class Denoising(Task):
     degraded, restored = "Noisy", "denoised"
     test_sets = ("S14", "BSD200")
     channel = staticmethod(images.gray)
+    classic = "non-local means"
     random = True
 
     def degrade(self, image, level, *, key="", seed=0):
         # Paper: MATLAB's generator, which NumPy does not have. Over 12 images seeds move the mean by 0.006 dB.
         reference, rng = images.to_float(image), np.random.default_rng([seed, zlib.crc32(key.encode())])
         return reference, degradations.gaussian_noise(reference, level, rng)
+
+    def restored_by_classic(self, image, level):
+        sigma = level / 255
+        return skimage.restoration.denoise_nl_means(image, patch_size=7, patch_distance=10, h=0.6 * sigma, sigma=sigma)
 
     def redrawn(self, clean, level, noise):
         return clean + level / 255 * noise
@@ -108,11 +121,15 @@ class SuperResolution(Task):
     test_sets = ("Set5", "Set14", "BSD100", "Urban100")
     multiple = 12
     enlarges = True
+    classic = "unsharp mask"
 
     def degrade(self, image, level, *, key="", seed=0):
         """As `Task.degrade`; cropped to a multiple of the scale first. ValueError for an image below the scale."""
         reference = images.crop_to_multiple(images.to_float(image), self.whole(level))
         return reference, degradations.bicubic(reference, int(level))
+
+    def restored_by_classic(self, image, level):
+        return skimage.filters.unsharp_mask(image.clip(0, 1), radius=level / 2, amount=1.0)
 
     def compared(self, reference, image, level):
         """Both rounded to uint8, and `level` pixels shaved from each border."""
@@ -130,10 +147,14 @@ class JpegDeblocking(Task):
     test_sets = ("Classic5", "LIVE1")
     multiple = 8
     symmetric = False  # the encoder's quantisation table is not
+    classic = "total variation"
 
     def degrade(self, image, level, *, key="", seed=0):
         reference = images.to_float(image)
         return reference, degradations.jpeg(reference, self.whole(level))
+
+    def restored_by_classic(self, image, level):
+        return skimage.restoration.denoise_tv_chambolle(image, weight=0.2 / level)
 
 
 TASKS: dict[str, Task] = {task.name: task for task in (Denoising(), SuperResolution(), JpegDeblocking())}

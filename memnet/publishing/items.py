@@ -59,7 +59,7 @@ ITEMS = {
             "table4",
             "09_table4_super_resolution.ipynb",
             "table 4, fig. 8: super-resolution",
-            ("table4", "fig8a", "fig8b", "table4_spread"),
+            ("table4", "fig8a", "fig8b", "fig8c", "table4_spread"),
         ),
         Item(
             "table5",

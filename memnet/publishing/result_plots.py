@@ -65,32 +65,29 @@ def qualitative(
     images: dict[str, np.ndarray],
     *,
     area: tuple[int, int, int, int],
-    scores: dict[str, tuple[float, float]] | None = None,
+    scores: dict[str, tuple[float, float]],
     title: str = "",
-    columns: int = 3,
 ) -> Drawing:
-    """Figs. 7-9: the first picture whole, with a box, and beside it the boxed part of all, enlarged.
+    """Figs. 7-9: the original whole with a box, and beside it the boxed part of all images in two rows, enlarged.
 
-    `images` are (H, W) or (H, W, 3) by name, the original first; `area` is (top, left, height, width) of the box;
-    `scores` holds PSNR (dB) and SSIM of whole pictures, shown under the crops and said to be so. Raises ValueError when
-    the box leaves the picture.
+    `images` are floats in [0, 1], (H, W) or (H, W, 3), by the name of their method, "original" among them; `area` is
+    (top, left, height, width) of the box; `scores` are PSNR (dB) and SSIM of whole images. Raises ValueError when the
+    box leaves the image.
     """
     top, left, height, width = area
-    whole = next(iter(images.values()))
+    whole = images["original"]
     if min(area) < 0 or top + height > whole.shape[0] or left + width > whole.shape[1]:
-        raise ValueError(f"the box {area} (top, left, height, width) leaves the picture of {whole.shape[:2]} pixels")
-    rows = -(-len(images) // columns)
-    columns = min(columns, len(images))
-    tall = rows * (1.9 * height / width + 0.5)
-    wide = (tall - 0.3) * whole.shape[1] / whole.shape[0]
+        raise ValueError(f"the box {area} (top, left, height, width) leaves the image of {whole.shape[:2]} pixels")
+    columns, tall = -(-len(images) // 2), 2 * (1.9 * height / width + 0.5)
+    wide = min(3.4, (tall - 0.3) * whole.shape[1] / whole.shape[0])
     with style.look():
-        figure = schematics.drawing(wide + 1.95 * columns, tall + (0.3 if title else 0))
+        figure = schematics.drawing(wide + 1.95 * columns, tall + 0.3)
         figure.suptitle(title, fontsize=10)
         first, second = figure.subfigures(1, 2, width_ratios=[wide, 1.95 * columns])
         axes = first.subplots()
-        show(axes, whole, "PSNR and SSIM are those\nof whole pictures" if scores else "")
+        show(axes, whole, "PSNR and SSIM are those\nof whole images")
         axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fc="none", ec=ORANGE, lw=1.8))
-        panels = second.subplots(rows, columns, squeeze=False).ravel()
+        panels = second.subplots(2, columns, squeeze=False).ravel()
         for panel, (name, image) in zip(panels, images.items(), strict=False):
             show(panel, image[top : top + height, left : left + width], caption(name, scores), enlarged=True)
         for panel in panels[len(images) :]:

@@ -35,13 +35,13 @@ def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, 
 
 
 def detail_box(reference: np.ndarray, size: int = 64) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the window of `size` x `size` with the most detail in a plane (H, W).
+    """(top, left, height, width) of the window of `size` x `size` with most detail in an image (H, W) or (H, W, 3).
 
     Detail is the mean squared gradient, so that the crop of a figure is chosen by the reference alone and favours no
-    method. The window shrinks with a picture that is smaller.
+    method. The window shrinks with an image that is smaller.
     """
-    height, width = (min(size, n) for n in reference.shape)
-    plane = reference.astype(float)
+    height, width = (min(size, n) for n in reference.shape[:2])
+    plane = np.atleast_3d(reference).mean(axis=2, dtype=float)
     gradient = sum(ndimage.sobel(plane, axis) ** 2 for axis in (0, 1))
     total = np.pad(gradient, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     sums = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]

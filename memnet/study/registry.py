@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -17,7 +18,14 @@ from memnet.network.runtime import PRECISIONS
 from memnet.protocol import datasets, download, tasks
 from memnet.protocol.tasks import Task
 
-Example = tuple[str, str, int]  # data set, image, level
+
+class Example(NamedTuple):
+    """What a qualitative figure shows: an image of a data set, the level, and which part enlarged."""
+
+    dataset: str
+    image: str
+    level: int
+    area: tuple[int, int, int, int] | None = None  # top, left, height, width; the part with most detail unless given
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Experiment:
     parent: str | None = None  # the run whose weights it begins from, if not from new ones
     main: bool = False  # the network of its task in tables 3-5
     any_level: bool = False  # the network of its task for images whose level is unknown
-    benchmark: tuple[Example, ...] = ()  # what the task's qualitative figure shows: the paper's images
+    benchmark: tuple[Example, ...] = ()  # what the task's qualitative figures show: the paper's images first
     embedded: tuple[Example, ...] = ()  # and those of the embedded set
 
     @property
@@ -91,8 +99,16 @@ EXPERIMENTS = {
             parent="sr-M6R1",
             main=True,
             any_level=True,
-            benchmark=(("BSD100", "108005", 3), ("Urban100", "img_002", 4)),
-            embedded=(("embedded", "chelsea", 3), ("embedded", "coins", 4)),
+            benchmark=(
+                Example("BSD100", "108005", 3),
+                Example("Urban100", "img_002", 4),
+                Example("Set14", "barbara", 3),
+            ),
+            embedded=(
+                Example("embedded", "chelsea", 3),
+                Example("embedded", "coins", 4),
+                Example("embedded", "rocket", 4),
+            ),
         ),
         Experiment("jpeg-M6R1", "jpeg", M6R1, "BSD300-luma", "the start of jpeg-M6R6"),
         Experiment(
@@ -103,8 +119,8 @@ EXPERIMENTS = {
             "table 5, fig. 9",
             parent="jpeg-M6R1",
             main=True,
-            benchmark=(("Classic5", "barbara", 10), ("LIVE1", "lighthouse2", 10)),
-            embedded=(("embedded", "astronaut", 10), ("embedded", "camera", 10)),
+            benchmark=(Example("Classic5", "barbara", 10), Example("LIVE1", "lighthouse2", 10)),
+            embedded=(Example("embedded", "astronaut", 10), Example("embedded", "camera", 10)),
         ),
         Experiment("denoising-M6R1", "denoising", M6R1, "BSD300", "the start of denoising-M6R6"),
         Experiment(
@@ -115,8 +131,8 @@ EXPERIMENTS = {
             "table 3, fig. 7",
             parent="denoising-M6R1",
             main=True,
-            benchmark=(("S14", "10", 30), ("BSD200", "206062", 70)),
-            embedded=(("embedded", "camera", 30), ("embedded", "chelsea", 70)),
+            benchmark=(Example("S14", "10", 30, (50, 96, 64, 64)), Example("BSD200", "206062", 70, (80, 40, 64, 64))),
+            embedded=(Example("embedded", "camera", 30), Example("embedded", "chelsea", 70)),
         ),
         # Paper: three sigmas, two qualities. Ours for pictures whose damage nobody knows.
         Experiment(
@@ -255,15 +271,16 @@ def sets_of(task: str, images: str) -> tuple[str, ...]:
     return tasks.task(task).test_sets if images == "benchmark" else ("embedded",)
 
 
-def example(task: str, images: str, number: int) -> tuple[datasets.Picture, int, str]:
-    """Picture, level and a title of the first (0) or second (1) qualitative figure of a task.
+def examples(task: str, images: str) -> tuple[Example, ...]:
+    """What the qualitative figures of a task show: the paper's images (benchmark), or embedded ones."""
+    return getattr(experiment(main_run(task)), images)
 
-    Raises ValueError when the pictures of that data set are not on disk.
-    """
-    dataset, name, level = getattr(experiment(main_run(task)), images)[number]
-    pictures = datasets.pictures(dataset)
-    title = f"{'picture ' * name.isdigit()}{name} of {dataset}, {tasks.task(task).prefix}{level}"
-    return pictures[pictures.names.index(name)], level, title
+
+def compared_runs(task: str) -> dict[str, str]:
+    """Run by the name in figures: a task's networks without memory blocks, if it has any, and its main run."""
+    name = tasks.task(task).name
+    plain = [run for run in EXPERIMENTS.values() if run.task == name and isinstance(run.config, StackConfig)]
+    return {"skip" if run.config.skip else "plain": run.name for run in plain} | {"MemNet": main_run(task)}
 
 
 def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
