@@ -15,7 +15,7 @@ from memnet.network import checkpoints
 from memnet.network.folded import inference_form
 from memnet.network.model import PRESETS, Config, StackConfig, variant
 from memnet.network.runtime import PRECISIONS
-from memnet.protocol import datasets, download, tasks
+from memnet.protocol import download, tasks
 from memnet.protocol.tasks import Task
 
 
