@@ -1,6 +1,8 @@
 """The public names: `memnet.NAME`, as other programs and the notebooks use them."""
 
 import inspect
+import pkgutil
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from torch import nn
 
 import memnet
+from memnet import paths
 from memnet.network import checkpoints
 from memnet.network.model import Config, StackConfig, build
 from memnet.study import registry
@@ -90,3 +93,18 @@ def test_a_model_of_ones_own_restores(reads):
     for choice in ({"run": "jpeg-M6R6"}, {"precision": "bfloat16"}):
         with pytest.raises(ValueError, match="leave out run and precision"):
             memnet.restore(image, task="jpeg", model=Halved(), **choice)
+
+
+def test_what_the_changelog_says_is_there_now_is_there():
+    text = (paths.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[2] for line in text.splitlines() if line.startswith("  | `")]
+    current = [name for cell in cells for name in re.findall(r"`([\w.-]+)", cell)]
+    runs = [name for name in current if re.match(r"(sr|jpeg|denoising)-", name)]
+    assert len(runs) == 8
+    assert set(runs) <= set(registry.EXPERIMENTS)
+    for name in sorted(set(current) - set(runs)):
+        if name.endswith(".ipynb"):
+            assert (paths.NOTEBOOKS / name).is_file()
+        elif "." in name:
+            within = "memnet.tasks." if name.startswith("Task.") else "memnet."
+            assert pkgutil.resolve_name(within + name.removeprefix("memnet."))
