@@ -173,7 +173,8 @@ def test_norms_at_the_growth_follow_from_the_parent(tiny_runs):
     expected = gates.memory_norms(gates.gate_norms(deepened(parent, 2)), Config(2, 2, channels=4))
     pd.testing.assert_frame_equal(before, expected)
     assert before.memory.tolist() == now.memory.tolist()
-    assert gates.growth_norms("sr-M6R6-scratch") is None
+    with pytest.raises(ValueError, match="sr-M6R6-scratch had all recursions from the start"):
+        gates.growth_norms("sr-M6R6-scratch")
 
 
 # Observations

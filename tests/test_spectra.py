@@ -274,11 +274,21 @@ def test_claims_need_the_predictions_of_two_networks():
         spectra.claims({"Mem4": np.ones((2, 9)), "Mem6": np.ones((2, 9))})
 
 
-def test_the_clearest_image_has_most_of_the_high_frequencies():
+def test_the_image_shown_has_most_of_the_high_frequencies():
     densities = {name: np.ones((3, 61)) for name in ("Mem4", "Mem6", "NL4", "NL6")}
     densities["Mem6"][1, 45:] = 10
     densities["Mem6"][2, :30] = 100
-    assert spectra.clearest(densities) == 1
+    assert spectra.choose(densities) == 1
+    assert spectra.choose(densities, 2) == 2
+    for shown in (-2, 3):
+        with pytest.raises(ValueError, match=f"0 to 2 for 3 images, got {shown}"):
+            spectra.choose(densities, shown)
+
+
+def test_fig_4_compares_two_runs():
+    assert spectra.named("a b") == {"Mem": "a", "NL": "b"}
+    with pytest.raises(ValueError, match="compares two runs, with and without long-term memory, got 'a'"):
+        spectra.named("a")
 
 
 def test_densities_beside_the_original_are_ratios_of_power_in_decibels():

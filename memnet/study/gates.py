@@ -100,11 +100,11 @@ def kind_table(memories: pd.DataFrame) -> pd.DataFrame:
     return memories.groupby(["block", "kind"], sort=False)[columns].mean().reset_index()
 
 
-def growth_norms(run: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """`memory_norms` of a run when it got its recursions, and now; None for a run that had all from the start."""
+def growth_norms(run: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`memory_norms` of a run when it got its recursions, and now; ValueError for one that had all from the start."""
     parent = registry.experiment(run).parent
     if parent is None:
-        return None
+        raise ValueError(f"{run} had all recursions from the start: name a run that was grown")
     now = registry.load(run)
     grown = deepened(registry.load(parent), now.config.recursions)
     return memory_norms(gate_norms(grown), now.config), memory_norms(gate_norms(now), now.config)

@@ -127,13 +127,22 @@ def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) ->
     return table
 
 
+def named(runs: str) -> dict[str, str]:
+    """The two runs that fig. 4 compares, {"Mem": ..., "NL": ...}, from "RUN RUN"; ValueError for another number."""
+    names = runs.split()
+    if len(names) != 2:
+        raise ValueError(f"fig. 4 compares two runs, with and without long-term memory, got {runs!r}")
+    return dict(zip(("Mem", "NL"), names, strict=True))
+
+
 def prediction_spectra(
     runs: dict[str, str], dataset: str, level: int, *, limit: int | None = None, fresh: bool = False
 ) -> dict[str, dict[str, np.ndarray]]:
     """Spectra of a data set and of what networks make of it, by kind (see `measure_image`) and name.
 
-    Runs {"Mem": ..., "NL": ...} give Mem1 .. Mem6, NL1 .. NL6, beside "original" and "input": densities (images, K + 1)
-    of power for "hann" and "none", (images, K + 2) for "error". Rows are stored, and measured where they are not.
+    Runs {"Mem": ..., "NL": ...} (of `named`) give Mem1 .. Mem6, NL1 .. NL6, beside "original" and "input": densities of
+    power (images, K + 1) for "hann" and "none", (images, K + 2) for "error". Rows are stored, and measured where they
+    are not.
     """
     spectra: dict[str, dict[str, np.ndarray]] = {}
     for name, run in runs.items():
@@ -166,9 +175,15 @@ def spectral_differences(densities: dict[str, np.ndarray]) -> dict[str, np.ndarr
     return {pair: decibels(densities[one]) - decibels(densities[other]) for pair, (one, other) in pairs.items()}
 
 
-def clearest(densities: dict[str, np.ndarray]) -> int:
-    """The number of the image that shows best what fig. 4 is about: the largest Mem6 - NL6 at high frequencies."""
-    return int(band(spectral_differences(densities)["Mem6 - NL6"], "high").mean(axis=1).argmax())
+def choose(densities: dict[str, np.ndarray], shown: int = -1) -> int:
+    """The number of the image to show: `shown`, or for -1 the one with the largest Mem6 - NL6 at high frequencies.
+
+    Raises ValueError when there is no such image.
+    """
+    difference = band(spectral_differences(densities)["Mem6 - NL6"], "high").mean(axis=1)
+    if not -1 <= shown < len(difference):
+        raise ValueError(f"shown is -1, or 0 to {len(difference) - 1} for {len(difference)} images, got {shown}")
+    return int(difference.argmax()) if shown == -1 else shown
 
 
 def band(density: np.ndarray, name: str) -> np.ndarray:
