@@ -212,3 +212,12 @@ def test_the_wheel_trains_into_the_users_folder(installed):
     done = installed("memnet", "train", "sr-plain", "--steps", 2, "--batch", 2, MEMNET_DATA="/nowhere")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "memnet data fetch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in paths.ROOT.glob("docs/*.md"))]
+)
+def test_the_links_of_a_page_lead_somewhere(page):
+    file = paths.ROOT / page
+    links = re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8"))
+    assert [link for link in links if not (file.parent / link).exists()] == []
