@@ -9,7 +9,7 @@ from memnet.protocol import datasets
 from memnet.publishing import tables
 from memnet.study import provenance, registry
 from memnet.training.sampler import Patches
-from memnet.training.validation import HeldBack, split
+from memnet.training.validation import ValidationSet, split
 
 CROP = (
     168  # edge of the held-back crops; larger than those that training looks at, so that few pixels are near a border
@@ -44,8 +44,8 @@ def patches_of(run: str, patch: int, where: torch.device) -> Patches:
     return Patches(split(datasets.training_planes(what.training_set))[0], task=what.task, patch=patch, device=where)
 
 
-def crops_of(run: str, where: torch.device) -> HeldBack:
+def crops_of(run: str, where: torch.device) -> ValidationSet:
     """Central crops of the training pictures that are held back from a run."""
     what = registry.experiment(run)
     held = [p for p in split(datasets.training_planes(what.training_set))[1] if min(p.shape) >= CROP]
-    return HeldBack(held, task=what.task, device=where, size=CROP)
+    return ValidationSet(held, task=what.task, device=where, size=CROP)

@@ -7,6 +7,7 @@ is the mean over as many steps as SOAP takes from one set of axes to the next.
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,34 +19,28 @@ from memnet.network.model import PRESETS, MemNet, build
 from memnet.network.runtime import PRECISIONS, cudnn
 from memnet.study import size
 from memnet.training import budget
-from memnet.training.config import Plan
+from memnet.training.config import TrainingConfig
+from memnet.training.loss import supervised_loss
 from memnet.training.sampler import Patches
-from memnet.training.soap import REFRESHED_EVERY
-from memnet.training.trainer import Trainer, supervised_loss
+from memnet.training.soap import REFRESH_STEPS
+from memnet.training.trainer import Trainer
 
-WARM = 5  # steps on a GPU before any is timed: they compile, choose kernels and record
-TOGETHER = REFRESHED_EVERY  # steps that are timed as one
-GPU_LOOPS = {
-    "neither recorded nor compiled": {"recorded": False, "compiled": False},
-    "recorded, not compiled": {"recorded": True, "compiled": False},
-    "compiled, not recorded": {"recorded": False, "compiled": True},
-}
+WARM = 5  # steps on a GPU before any is timed: they compile, choose kernels and capture the graph
+TOGETHER = REFRESH_STEPS  # steps that are timed as one
 
 
-def loops_on(where: torch.device, batch: int) -> dict[str, tuple[dict, dict]]:
-    """The loops of `memnet train` by name: what their plan has, and how the step is run."""
+def loops_on(where: torch.device, batch: int) -> dict[str, tuple[TrainingConfig, bool]]:
+    """The loops of `memnet train` by name: their configuration, and whether a step runs eagerly."""
     native = budget.native_precision(where)
-    loops = {}
-    if where.type == "cuda":
-        for words, how in GPU_LOOPS.items():
-            loops[f"{words}, --recipe short, {native}"] = {"precision": native}, how
+    soap = TrainingConfig(steps=1000, precision=native, frozen_bn_fraction=0.0)
+    adamw = replace(soap, optimiser="AdamW", learning_rate=2e-3)
+    growth = 1 if batch % 4 else 2
+    loops = {f"eager, AdamW, {native}": (adamw, True)} if where.type == "cuda" else {}
     for precision in dict.fromkeys((native,) if where.type == "cuda" else ("float32", native)):
-        loops[f"memnet train --recipe short, {precision}"] = {"precision": precision}, {}
-    loops[f"memnet train, {native}"] = {"recipe": "soap", "precision": native}, {}
-    settled = {"recipe": "soap", "precision": native, "settle": 1.0, "by_error": True}
-    settled["enlarge"] = 1 if batch % 4 else 2
-    loops[f"memnet train, norms settled, {native}"] = settled, {}
-    return loops
+        loops[f"memnet train --preset adamw, {precision}"] = replace(adamw, precision=precision), False
+    loops[f"memnet train, {native}"] = soap, False
+    frozen = replace(soap, frozen_bn_fraction=1.0, patch_growth=growth, batch=batch)
+    return loops | {f"memnet train, frozen statistics, {native}": (frozen, False)}
 
 
 def plain_step(model: MemNet, batch: int, patch: int, where: torch.device):
@@ -65,7 +60,7 @@ def plain_step(model: MemNet, batch: int, patch: int, where: torch.device):
 
 
 def repeated(step: Callable[[], object]) -> None:
-    """As many steps as SOAP takes from one set of axes to the next: they bear one renewal."""
+    """As many steps as SOAP takes from one refresh to the next."""
     for _ in range(TOGETHER):
         step()
 
@@ -86,9 +81,9 @@ def main() -> None:
             "float32",
         )
     }
-    for name, (fixed, how) in loops_on(where, asked.batch).items():
-        plan = Plan(**{"recipe": "short", "steps": 1000, "batch": asked.batch, "patch": asked.patch} | fixed)
-        steps[name] = (Trainer(build(PRESETS["M6R6"]), patches, plan, **how).step, plan.precision)
+    for name, (config, eager) in loops_on(where, asked.batch).items():
+        config = replace(config, batch=asked.batch, patch=asked.patch)
+        steps[name] = (Trainer(build(PRESETS["M6R6"]), patches, config, eager=eager).step, config.precision)
     rates = {name: size.matrix_rate(where, dtype) for name, dtype in PRECISIONS.items()}
     said = ", ".join(f"{name} {2 * rate / 1e12:.2f}" for name, rate in rates.items())
     work = f"M6R6, {asked.batch} patches of {asked.patch}x{asked.patch}"

@@ -251,117 +251,119 @@ def check_tile(tile: str | None) -> int | str | None:
 @app.command()
 @says_errors
 def train(
-    run: Annotated[str, typer.Argument(help="A run by name; `memnet runs` lists them.")],
-    minutes: Annotated[float | None, typer.Option(help="Budget of this command; 30 without --steps.", min=0)] = None,
-    steps: Annotated[int | None, typer.Option(help="Budget of the whole schedule, in steps.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="soap if left out, short (AdamW), or paper (SGD as printed).")
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs by name; `memnet runs` lists them.")],
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget of this command, for all runs; 30 without --steps.", min=0)
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Patches in a batch; the recipe's 64 if left out.")] = None,
-    patch: Annotated[int | None, typer.Option(help="Edge of a patch; the recipe's 31 if left out.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of new weights and of the patches; another for each cycle if left out.")
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each training; what the budget holds if left out.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Peak of the learning rate; the recipe's if left out.")] = None,
-    settle: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of the steps, the last ones, in which batch norms keep their statistics; the recipe's."
-        ),
+    preset: Annotated[
+        str | None, typer.Option(help="soap if left out, adamw, or paper (SGD as in section 5.1).")
     ] = None,
-    by_error: Annotated[
-        bool | None,
-        typer.Option(
-            "--by-error/--evenly", help="Whether patches are then drawn by how wrong their inputs are; the recipe's."
-        ),
-    ] = None,
-    enlarge: Annotated[
-        int | None,
-        typer.Option(help="Times the edge that patches then have, as many fewer; the recipe's where the batch allows."),
-    ] = None,
-    recursions: Annotated[
-        int | None, typer.Option(help="R in this cycle, if fewer than the run's: faster; --extend deepens.", min=1)
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16; the processor's best if left out.")
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", help="NAME=VALUE: another value than the preset's, such as seed=1."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for weights, log and state; data/weights.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with a schedule that was stopped.")] = False,
-    extend: Annotated[bool, typer.Option(help="Train finished weights for another cycle.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Begin anew over what is there.")] = False,
-    local_norms: Annotated[
-        bool, typer.Option("--local-norms", help="With torchrun: batch norms over each process's share alone.")
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what is unfinished, skip what is finished, begin the others.")
     ] = False,
-    compiled: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="torch.compile; on one GPU if left out.")
-    ] = None,
-    recorded: Annotated[
-        bool | None, typer.Option("--record/--no-record", help="A step as one CUDA graph; on one GPU if left out.")
-    ] = None,
+    continue_: Annotated[
+        bool, typer.Option("--continue", help="Another training stage from finished weights.")
+    ] = False,
+    grow: Annotated[
+        bool, typer.Option("--grow", help="Another stage with the run's number of recursions, after fewer.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew over what is there.")] = False,
+    eager: Annotated[bool, typer.Option("--eager", help="On a GPU: neither torch.compile nor a CUDA graph.")] = False,
 ) -> None:
-    """Train a run of the paper to a budget; the schedule is planned to end inside it.
+    """Train runs of the paper, one after another, inside a budget. Exit code 1 while one of them is unfinished.
 
-    `memnet train sr-M6R6 --output mine --minutes 60`
+    `memnet train sr-M6R6-scratch --output mine --minutes 60` plans as many steps as end in an hour.
 
-    `memnet train sr-M6R6 --output mine --steps 30000 --minutes 9`, then with `--resume --minutes 9` until it is done.
+    `memnet train sr-plain sr-skip --output mine --steps 30000 --minutes 9 --resume`: the same again until all are done.
 
-    `memnet train sr-M6R6 --output mine --recursions 1 --minutes 40`, then with `--extend --minutes 20`: deep later.
+    `memnet train sr-M6R6-scratch --output mine -p recursions=1 --minutes 40`, then `--grow --minutes 20`.
 
-    `memnet train sr-M6R6 --output mine --steps 1500 --batch 8 --patch 24` is what two CPU cores can do in half an hour.
+    `memnet train sr-plain --output mine --steps 1500 -p batch=8 -p patch=24` is what two CPU cores do in minutes.
 
-    `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6 --output mine --minutes 60`: on four GPUs together.
+    `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6-scratch --output mine --minutes 60`: on four GPUs.
     """
     from memnet.study import train_run
+    from memnet.training import config as training
+
+    starts = [name for name, given in (("resume", resume), ("continue", continue_), ("grow", grow)) if given]
+    if len(starts) > 1:
+        raise ValueError(f"--{starts[0]} and --{starts[1]} exclude each other: give one of them")
+    if minutes is not None and not minutes < 1e6:
+        raise ValueError(f"--minutes is a number below a million, got {minutes}")
+    overrides = training.parse([*(parameter or []), *([] if steps is None else [f"steps={steps}"])])
+    planned = "steps" not in overrides
+    outcomes = train_run.train_runs(
+        runs,
+        training.preset(preset or "soap"),
+        overrides=overrides if preset is None else {"optimiser": training.preset(preset).optimiser} | overrides,
+        start=starts[0] if starts else "fresh",
+        minutes=30.0 if planned and minutes is None else minutes,
+        plan_steps=planned,
+        output=output,
+        overwrite=overwrite,
+        eager=eager,
+    )
+    finished = [tell_outcome(run, outcome) for run, outcome in outcomes]
+    if not all(finished):
+        raise typer.Exit(SOME_FAILED)
+
+
+def tell_outcome(run: str, outcome) -> bool:
+    """Say how the training of a run ended; whether it is finished. On several processes the main one speaks."""
     from memnet.training import distributed
 
-    budget = {"minutes": minutes, "steps": steps, "recipe": recipe, "batch": batch, "patch": patch, "seed": seed}
-    budget |= {"rate": rate, "settle": settle, "by_error": by_error, "enlarge": enlarge, "recursions": recursions}
-    mode = {
-        "local_norms": local_norms,
-        "compiled": compiled,
-        "recorded": recorded,
-        "precision": precision,
-        "output": output,
-        "resume": resume,
-        "extend": extend,
-        "overwrite": overwrite,
-    }
-    path = train_run.train(run, **budget, **mode)
-    if distributed.first() and train_run.written(run, path.parent):
-        typer.echo(f"{gain_of(path)}\n{speed_of(path)}\nweights: {path}")
+    finished = outcome is not None and outcome.finished
+    if not distributed.is_main_process():
+        return finished
+    if outcome is None:
+        typer.echo(f"{run}: no time was left: --resume goes on")
+    elif not finished:
+        typer.echo(f"{run} stopped at step {outcome.step} of {outcome.steps}: --resume goes on")
+    elif not outcome.steps:
+        typer.echo(f"{run}: finished before, {outcome.weights}")
+    else:
+        typer.echo(f"{gain_of(outcome.weights)}\n{speed_of(outcome.weights)}\nweights: {outcome.weights}")
+    return finished
 
 
 def gain_of(weights: Path) -> str:
-    """What some weights gain on held-back pictures, and whether their last cycle was worth it."""
+    """The PSNR gain of some weights on the validation set, and whether their last training stage was worth it."""
     from memnet.network import checkpoints
     from memnet.study import registry
     from memnet.training import selection
 
-    cycles = registry.own_cycles(checkpoints.load(weights)[1])
-    gains = [cycle["held_back_gain"] for cycle in cycles]
-    words = f"gain on held-back pictures: {gains[-1]:+.3f} dB"
+    stages = registry.own_stages(checkpoints.load(weights)[1])
+    gains = [stage["psnr_gain"] for stage in stages]
+    message = f"PSNR gain on the validation set: {gains[-1]:+.3f} dB"
     if len(gains) == 1:
-        return words
-    kept = (
-        "; it gained nothing, the weights are those of before" if cycles[-1]["weights"] == selection.AS_BEFORE else ""
-    )
-    return f"{words}, {gains[-2]:+.3f} before this cycle{kept}"
+        return message
+    message += f", {gains[-2]:+.3f} dB before this stage"
+    kept = stages[-1]["weights"] == selection.INITIAL_MODEL
+    return f"{message}; it gained nothing, the weights are the initial ones" if kept else message
 
 
 def speed_of(weights: Path) -> str:
-    """The speed of the last cycle of training behind some weights, beside this machine's matrix product."""
+    """The speed of the last training stage behind some weights, beside this machine's matrix product."""
     import torch
 
     from memnet.network import checkpoints, runtime
     from memnet.study import size
 
     model, history = checkpoints.load(weights)
-    cycle = history["cycles"][-1]
-    images_per_second = cycle["images_per_second"]
-    flops = 6 * size.operations(model.config, cycle["patch"], cycle["patch"]) * images_per_second
+    stage = history["stages"][-1]
+    images_per_second = stage["images_per_second"]
+    flops = 6 * size.operations(model.config, stage["patch"], stage["patch"]) * images_per_second
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    share = flops / 2 / size.matrix_rate(device, runtime.PRECISIONS[cycle["precision"]])
-    words = f"{share:.0%} of this machine's {cycle['precision']} matrix product"
+    share = flops / 2 / size.matrix_rate(device, runtime.PRECISIONS[stage["precision"]])
+    words = f"{share:.0%} of this machine's {stage['precision']} matrix product"
     return f"speed: {images_per_second:.1f} images/s, {flops / 1e12:.2f} TFLOP/s, {words}"
 
 
@@ -447,7 +449,7 @@ def runs() -> None:
     """List the trained networks of the paper: what they are for and how far they are trained."""
     from memnet.study import registry
 
-    typer.echo(registry.overview().to_string(index=False))
+    typer.echo(registry.listing())
 
 
 @app.command("report", hidden=True)

@@ -27,10 +27,10 @@ def tiny_runs(tmp_path, monkeypatch):
     """A folder with tiny untrained networks as the main runs' weights and those for any level; rows go elsewhere."""
     monkeypatch.setattr("memnet.paths.WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr("memnet.paths.RESULTS", tmp_path / "results")
-    cycle = {"recipe": "short", "steps": 1, "batch": 1, "patch": 8, "seconds": 1.0, "held_back_gain": 0.0}
+    stage = {"optimiser": "AdamW", "steps": 1, "batch": 1, "patch": 8, "seconds": 1.0, "psnr_gain": 0.0}
     for run in sorted({function(task) for task in tasks.TASKS for function in (registry.main_run, registry.run_for)}):
         torch.manual_seed(0)
-        history = {"run": run, "cycles": [cycle | {"hardware": "none"}]}
+        history = {"run": run, "stages": [stage | {"hardware": "none"}]}
         checkpoints.save(registry.weights_path(run), build(Config(2, 2, channels=4)), history=history)
     return tmp_path / "weights"
 

@@ -38,4 +38,6 @@ def test_a_training_step_is_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["training.py", "--batch", "1", "--patch", "8", "--output", str(file)])
     training.main()
     text = file.read_text(encoding="utf-8")
-    assert all(f"| {loop}" in text for loop in ("plain eager loop, float32 |", "memnet train, ", "memnet train, norms"))
+    assert all(
+        f"| {loop}" in text for loop in ("plain eager loop, float32 |", "memnet train, ", "memnet train, frozen")
+    )

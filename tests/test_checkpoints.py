@@ -17,11 +17,11 @@ TINY = Config(2, 2, channels=4, long_term=False)
 @pytest.mark.parametrize("config", [TINY, StackConfig(3, 4, skip=True)])
 def test_weights_come_back_with_configuration_and_history(tmp_path, config):
     model, path = build(config), tmp_path / "a.safetensors"
-    checkpoints.save(path, model, history={"run": "x", "cycles": [{"steps": 3}]})
+    checkpoints.save(path, model, history={"run": "x", "stages": [{"steps": 3}]})
     loaded, history = checkpoints.load(path)
     assert loaded.config == config
     assert not loaded.training
-    assert history == {"run": "x", "cycles": [{"steps": 3}]}
+    assert history == {"run": "x", "stages": [{"steps": 3}]}
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
 

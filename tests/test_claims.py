@@ -94,12 +94,8 @@ def test_later_predictions_are_the_better_ones(run):
 def test_networks_that_a_table_compares_had_one_budget(table):
     def budget(run):
         _, history = checkpoints.load(registry.weights_path(run))
-        said = ("recipe", "steps", "batch", "patch")
-        since = {"settle": 0.0, "recursions": None}
-        return [
-            [cycle[what] for what in said] + [cycle.get(what, usual) for what, usual in since.items()]
-            for cycle in history["cycles"]
-        ]
+        settings = ("optimiser", "steps", "batch", "patch", "frozen_bn_fraction", "recursions")
+        return [[stage[name] for name in settings] for stage in history["stages"]]
 
     compared = {run for run, method in tables.RUNS[table].items() if "longer" not in method}
     budgets = [budget(run) for run in filter(registry.trained, compared)]

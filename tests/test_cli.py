@@ -326,18 +326,27 @@ def test_wrong_use_of_train(tiny_runs, tmp_path, monkeypatch):
     monkeypatch.setenv("MEMNET_DATA", str(tmp_path / "none"))
     output = tmp_path / "out"
     refused(memnet("train", "nothing", "--output", output), "unknown run 'nothing'")
+    refused(memnet("train", "sr-M6R6", "nothing", "--output", output), "unknown run 'nothing'")
     refused(memnet("train", "sr-M6R6", "--output", output), "missing pictures")
-    refused(memnet("train", "sr-M6R6", "--resume", "--extend", "--output", output), "one of them")
-    refused(memnet("train", "sr-M6R6", "--extend", "--output", output), "train sr-M6R6 first")
+    refused(memnet("train", "sr-M6R6", "--resume", "--continue", "--output", output), "give one of them")
+    refused(memnet("train", "sr-M6R6", "--continue", "--output", output), "train sr-M6R6 first")
     refused(memnet("train", "sr-M6R6"), "exists", "--overwrite")
+    refused(memnet("train", "sr-M6R6", "--minutes", "inf", "--output", output), "--minutes", "inf")
+    refused(memnet("train", "sr-M6R6", "--minutes", "nan", "--output", output), "--minutes", "nan")
+    refused(memnet("train", "sr-M6R6", "--preset", "best", "--output", output), "unknown preset 'best'")
+    refused(memnet("train", "sr-M6R6", "-p", "learning_rate=1e300", "--output", output), "1e+300")
     assert not output.exists()
 
 
-def test_runs_are_listed(tiny_runs):
+def test_runs_are_listed_in_80_columns_also_where_one_is_broken(tiny_runs):
+    (tiny_runs / "jpeg-M6R6.safetensors").write_text("half a download")
     result = memnet("runs")
+    lines = {line.split()[0]: line for line in result.output.splitlines()}
     assert result.exit_code == 0
-    assert "sr-M6R6" in result.output
-    assert "not trained" in result.output
+    assert "not trained" in lines["sr-M10R10"]
+    assert "table 4" in lines["sr-M6R6"] or "tables" in lines["sr-M6R6"]
+    assert "jpeg-M6R6.safetensors cannot be read" in lines["jpeg-M6R6"]
+    assert max(len(line) for line in lines.values() if "broken" not in line) <= 80
 
 
 def test_data_list_and_check(tmp_path, monkeypatch):
@@ -370,22 +379,22 @@ def test_items_are_listed():
 
 
 @pytest.mark.parametrize(
-    ("gains", "words"),
+    ("gains", "message"),
     [
-        ([0.5], "gain on held-back pictures: +0.500 dB"),
-        ([0.5, 0.75], "gain on held-back pictures: +0.750 dB, +0.500 before this cycle"),
-        ([0.5, 0.5], "+0.500 before this cycle; it gained nothing, the weights are those of before"),
+        ([0.5], "PSNR gain on the validation set: +0.500 dB"),
+        ([0.5, 0.75], "PSNR gain on the validation set: +0.750 dB, +0.500 dB before this stage"),
+        ([0.5, 0.5], "+0.500 dB before this stage; it gained nothing, the weights are the initial ones"),
     ],
 )
-def test_a_trained_run_says_its_gain_and_whether_a_cycle_was_worth_it(tmp_path, gains, words):
-    kept = "average" if len(set(gains)) == len(gains) else selection.AS_BEFORE
-    cycles = [{"held_back_gain": gain, "weights": kept} for gain in gains]
-    checkpoints.save(tmp_path / "x.safetensors", build(Config(1, 1, channels=2)), history={"cycles": cycles})
-    assert cli.gain_of(tmp_path / "x.safetensors").endswith(words)
+def test_a_trained_run_says_its_gain_and_whether_a_stage_was_worth_it(tmp_path, gains, message):
+    kept = "average" if len(set(gains)) == len(gains) else selection.INITIAL_MODEL
+    stages = [{"psnr_gain": gain, "weights": kept} for gain in gains]
+    checkpoints.save(tmp_path / "x.safetensors", build(Config(1, 1, channels=2)), history={"stages": stages})
+    assert cli.gain_of(tmp_path / "x.safetensors").endswith(message)
 
 
 def test_a_trained_run_says_its_speed(tiny_runs):
-    history = {"run": "x", "cycles": [{"images_per_second": 100.0, "patch": 24, "precision": "float32"}]}
+    history = {"run": "x", "stages": [{"images_per_second": 100.0, "patch": 24, "precision": "float32"}]}
     checkpoints.save(tiny_runs / "x.safetensors", build(PRESETS["M4R6"]), history=history)
     words = cli.speed_of(tiny_runs / "x.safetensors")
     flops = 100 * 6 * size.operations(PRESETS["M4R6"], 24, 24)

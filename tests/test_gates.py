@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memnet.network import checkpoints
-from memnet.network.growth import deepened
+from memnet.network.growth import grow
 from memnet.network.model import Config, StackConfig, build, variant
 from memnet.protocol import metrics, tasks
 from memnet.protocol.datasets import Picture
@@ -170,7 +170,7 @@ def test_norms_at_the_growth_follow_from_the_parent(tiny_runs):
     parent = build(shallow)
     checkpoints.save(registry.weights_path("sr-M6R1"), parent, history={"run": "sr-M6R1"})
     before, now = gates.growth_norms("sr-M6R6")
-    expected = gates.memory_norms(gates.gate_norms(deepened(parent, 2)), Config(2, 2, channels=4))
+    expected = gates.memory_norms(gates.gate_norms(grow(parent, 2)), Config(2, 2, channels=4))
     pd.testing.assert_frame_equal(before, expected)
     assert before.memory.tolist() == now.memory.tolist()
     with pytest.raises(ValueError, match="sr-M6R6-scratch had all recursions from the start"):

@@ -25,7 +25,8 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     "exercises code_exercises explorer walkthrough section4 "
     # results
     "pitfalls spectra gates image_rows store size analysis side_by_side evaluation registry provenance",
-    "training": "loop selection budget trainer sampler validation config cuda_graph soap distributed",
+    "training": "loop selection budget state trainer sampler validation "
+    "optimiser average loss config cuda_graph soap distributed",
     "restoration": "export files arrays tiling",
     "protocol": "datasets tasks degradations metrics images download",
     "network": "checkpoints folded growth runtime model",

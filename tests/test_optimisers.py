@@ -1,4 +1,4 @@
-"""SOAP against their definitions, on small kernels."""
+"""SOAP against its definition, on small convolutions."""
 
 from copy import deepcopy
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from memnet.network.model import Config, build
-from memnet.training.soap import Soap, is_kernel, lifted, orthonormal
+from memnet.training.soap import Soap, is_matrix, orthonormal, regularised
 
 
 def groups_of(model, rate=1e-2, decay=0.0):
@@ -29,7 +29,7 @@ def matrix(rows, columns, seed=1):
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
 
 
-def test_soap_is_adamw_along_its_axes():
+def test_soap_is_adamw_along_its_basis():
     model, refreshed = small(), small()
     plain = deepcopy(model)
     soap, adamw = Soap(groups_of(model), betas=(0.9, 0.999)), torch.optim.AdamW(groups_of(plain), fused=True)
@@ -40,11 +40,11 @@ def test_soap_is_adamw_along_its_axes():
             optimiser.step()
         turning.refresh(10 * (seed + 1))
     kernel, same, other = (one.blocks[0].gate_unit[-1].weight for one in (model, plain, refreshed))
-    torch.testing.assert_close(kernel, same, rtol=1e-4, atol=1e-6)  # its axes are those of the weights until refreshed
+    torch.testing.assert_close(kernel, same, rtol=1e-4, atol=1e-6)  # its basis is that of the weights until refreshed
     assert not torch.allclose(kernel, other, atol=1e-3)
 
 
-def test_soaps_axes_become_those_in_which_gradients_vary():
+def test_soaps_basis_become_those_in_which_gradients_vary():
     kernel = nn.Parameter(torch.zeros(4, 6, 1, 1))
     soap = Soap([{"params": [kernel], "weight_decay": 0.0, "lr": torch.tensor(1e-3)}], betas=(0.9, 0.999))
     left, right = (torch.linalg.qr(matrix(size, size, seed=size))[0] for size in (4, 6))
@@ -54,10 +54,10 @@ def test_soaps_axes_become_those_in_which_gradients_vary():
         soap.step()
         soap.refresh(step)
     for edge, axes in (("rows", left), ("columns", right)):
-        found = soap.state[kernel][f"{edge}_axes"]
+        found = soap.state[kernel][f"{edge}_basis"]
         torch.testing.assert_close(found.T @ found, torch.eye(len(found)), atol=1e-5, rtol=0)
         assert (found.T @ axes).abs()[:2, :2].diagonal().min() > 0.9  # the strong ones, in their order
-    assert soap.state[kernel]["steps"] == 199  # the first step is for the axes alone
+    assert soap.state[kernel]["steps"] == 199  # the first step is for the basis alone
 
 
 @pytest.mark.parametrize("largest", [1e2, 1e6])
@@ -70,14 +70,14 @@ def test_roots_of_gram_matrices_give_the_columns_of_a_qr_decomposition(largest):
 
 
 @pytest.mark.parametrize("rank", [0, 1, 5])
-def test_no_axis_is_lost_where_gradients_vary_along_few_or_none(rank):
+def test_no_direction_is_lost_where_gradients_vary_along_few_or_none(rank):
     some = matrix(8, 8)[:, :rank].double()
     axes = torch.linalg.qr(matrix(8, 8, seed=2).double())[0]
-    found = orthonormal(lifted((some @ some.T)[None]) @ axes)[0]
+    found = orthonormal(regularised((some @ some.T)[None]) @ axes)[0]
     torch.testing.assert_close(found.T @ found, torch.eye(8).double(), atol=1e-4, rtol=0)
 
 
-def test_edges_that_are_too_wide_keep_the_axes_of_the_weights(monkeypatch):
+def test_edges_that_are_too_wide_keep_the_basis_of_the_weights(monkeypatch):
     monkeypatch.setattr("memnet.training.soap.WIDEST", 8)
     model = small()
     soap = Soap(groups_of(model), betas=(0.9, 0.999))
@@ -85,16 +85,16 @@ def test_edges_that_are_too_wide_keep_the_axes_of_the_weights(monkeypatch):
         given_gradients(model, step)
         soap.step()
         soap.refresh(step)
-    known = soap.state[soap.kernels()[0]]
+    known = soap.state[soap.weights()[0]]
     assert known["square"].shape[1] > 8
-    assert {name for name in known if name.endswith("_axes")} == {"rows_axes"}
+    assert {name for name in known if name.endswith("_basis")} == {"rows_basis"}
     assert known["square"].min() > 0
 
 
-def test_axes_are_renewed_after_the_first_step_and_every_tenth():
+def test_basis_are_renewed_after_the_first_step_and_every_tenth():
     model = small()
     soap = Soap(groups_of(model), betas=(0.9, 0.999))
-    axes, changed = soap.state[soap.kernels()[0]]["columns_axes"], []
+    axes, changed = soap.state[soap.weights()[0]]["columns_basis"], []
     for step in range(1, 31):
         given_gradients(model, step)
         soap.step()
@@ -104,7 +104,7 @@ def test_axes_are_renewed_after_the_first_step_and_every_tenth():
     assert changed == [1, 10, 20, 30]
 
 
-def test_all_but_kernels_between_maps_move_as_with_adamw():
+def test_all_but_convolutions_between_maps_move_as_with_adamw():
     model = small()
     other = deepcopy(model)
     optimiser = Soap(groups_of(model), betas=(0.9, 0.999))
@@ -115,7 +115,7 @@ def test_all_but_kernels_between_maps_move_as_with_adamw():
             either.step()
     pairs = dict(other.named_parameters())
     alike = {name for name, p in model.named_parameters() if torch.equal(p, pairs[name])}
-    assert alike == {name for name, p in model.named_parameters() if not is_kernel(p)}
+    assert alike == {name for name, p in model.named_parameters() if not is_matrix(p)}
     assert {"fenet.2.weight", "reconnet.conv.weight"} <= alike  # from one map, and to one
 
 
@@ -153,7 +153,7 @@ def test_it_goes_on_from_its_state_bit_for_bit():
         assert torch.equal(p, q)
 
 
-def test_soaps_squares_stay_with_their_axes_when_these_change_places():
+def test_soaps_squares_stay_with_their_basis_when_these_change_places():
     kernel = nn.Parameter(torch.zeros(4, 6, 1, 1))
     soap = Soap([{"params": [kernel], "weight_decay": 0.0, "lr": torch.tensor(1e-3)}], betas=(0.9, 0.999))
     sizes = torch.tensor([8.0, 4.0, 2.0, 1.0])
@@ -163,6 +163,6 @@ def test_soaps_squares_stay_with_their_axes_when_these_change_places():
         soap.step()
         soap.refresh(step)
     known = soap.state[kernel]
-    by_axis = (known["rows_axes"] * (known["rows_covariance"] @ known["rows_axes"])).sum(dim=0)
-    assert by_axis.diff().max() < 0  # the strong axes come first
+    variances = (known["rows_basis"] * (known["rows_covariance"] @ known["rows_basis"])).sum(dim=0)
+    assert variances.diff().max() < 0  # the large variances come first
     assert known["square"].mean(dim=1).diff().max() < 0  # and so do their squares

@@ -95,7 +95,7 @@ def server(tmp_path):
     from memnet.network.model import Config, build
 
     file = tmp_path / "served" / "sr-M6R1.safetensors"
-    checkpoints.save(file, build(Config(1, 1, channels=4)), history={"run": "sr-M6R1", "cycles": []})
+    checkpoints.save(file, build(Config(1, 1, channels=4)), history={"run": "sr-M6R1", "stages": []})
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(file.parent))
     handler.log_message = lambda *words: None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:

@@ -18,22 +18,22 @@ from memnet.training import distributed
 sys.path.insert(0, "tests")
 from test_patches import pictures
 from test_training import run, trainer_for
-from memnet.training.validation import HeldBack
+from memnet.training.validation import ValidationSet
 from memnet.training.selection import best_weights
 
 torch.set_num_threads(1)
 folder, norms = Path(sys.argv[1]), sys.argv[2]
-with distributed.together("cpu"):
-    trainer = trainer_for(steps=10, recipe="paper")  # AdamW makes steps of rounding where a gradient is 0
+with distributed.process_group("cpu"):
+    trainer = trainer_for(steps=10, preset="paper")  # AdamW makes steps of rounding where a gradient is 0
     if norms == "synchronised":
-        distributed.synchronised(trainer.model)
-        distributed.synchronised(trainer.average)
-    held = HeldBack(pictures(1), task="super-resolution")
-    assert run(trainer, held, folder)
+        distributed.sync_batch_norms(trainer.model)
+        distributed.sync_batch_norms(trainer.average)
+    held = ValidationSet(pictures(1), task="super-resolution")
+    assert not run(trainer, held, folder)
     _, model, _ = best_weights(trainer, held)
-    assert distributed.agreed(distributed.rank()) == 0
-    if distributed.first():
-        torch.save([trainer.model.state_dict(), distributed.size(), model.state_dict()], folder / "end.pt")
+    assert distributed.broadcast(distributed.rank()) == 0
+    if distributed.is_main_process():
+        torch.save([trainer.model.state_dict(), distributed.world_size(), model.state_dict()], folder / "end.pt")
 """
 
 COMMAND = """
@@ -51,7 +51,7 @@ torch.set_num_threads(1)
 tiny = registry.Experiment("sr-M6R6", "super-resolution", Config(2, 1, channels=4), "291", "a test")
 registry.EXPERIMENTS["sr-M6R6"] = tiny
 datasets.training_planes = lambda name: pictures(4, size=84)
-words = ["train", "sr-M6R6", "--recipe", "paper", "--steps", "10", "--batch", "4", "--patch", "12"]
+words = ["train", "sr-M6R6", "--preset", "paper", "--steps", "10", "-p", "batch=4", "-p", "patch=12"]
 cli.app([*words, "--output", sys.argv[1]])
 """
 
@@ -70,15 +70,15 @@ def commanded(folder, processes):
     """The weights of `memnet train` in so many processes, and what it said."""
     said = launched(COMMAND, processes, folder)
     model, history = checkpoints.load(folder / "sr-M6R6.safetensors")
-    return model.state_dict(), history["cycles"][-1], said
+    return model.state_dict(), history["stages"][-1], said
 
 
 def test_the_command_in_two_processes_writes_what_one_writes_and_speaks_once(tmp_path):
     alone, _, _ = commanded(tmp_path / "1", 1)
-    together, cycle, said = commanded(tmp_path / "2", 2)
-    assert cycle["processes"] == 2
-    assert largest_difference(together, alone) < 1e-4
-    assert [line.split(":")[0] for line in said.splitlines()] == ["gain on held-back pictures", "speed", "weights"]
+    both, stage, said = commanded(tmp_path / "2", 2)
+    assert stage["processes"] == 2
+    assert largest_difference(both, alone) < 1e-4
+    assert [line.split(":")[0] for line in said.splitlines()] == ["PSNR gain on the validation set", "speed", "weights"]
 
 
 def trained(folder, processes, norms="synchronised"):
@@ -116,22 +116,22 @@ def test_norms_of_each_process_alone_are_something_else(alone, tmp_path):
 def test_one_process_is_not_touched():
     values = [torch.arange(4.0), torch.ones(2, 2)]
     before = [value.clone() for value in values]
-    distributed.average(values)
+    distributed.all_reduce_mean(values)
     assert all(torch.equal(a, b) for a, b in zip(values, before, strict=True))
-    assert distributed.share(values[0]) is not None
-    assert distributed.agreed("x") == "x"
-    assert distributed.first()
+    assert distributed.shard(values[0]) is not None
+    assert distributed.broadcast("x") == "x"
+    assert distributed.is_main_process()
 
 
 def test_a_synchronised_norm_alone_is_a_batch_norm():
     torch.manual_seed(0)
-    norms = [torch.nn.BatchNorm2d(3), distributed.synchronised(torch.nn.BatchNorm2d(3))]
+    norms = [torch.nn.BatchNorm2d(3), distributed.sync_batch_norms(torch.nn.BatchNorm2d(3))]
     v = torch.rand(2, 3, 4, 4)
     assert torch.equal(norms[0](v), norms[1](v))
     assert norms[0].state_dict().keys() == norms[1].state_dict().keys()
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
-    monkeypatch.setattr("memnet.training.distributed.size", lambda: 3)
-    with pytest.raises(ValueError, match="8 cannot be shared by 3"):
-        distributed.share(torch.zeros(8))
+def test_a_batch_that_cannot_be_split_is_refused(monkeypatch):
+    monkeypatch.setattr("memnet.training.distributed.world_size", lambda: 3)
+    with pytest.raises(ValueError, match="8 cannot be split among 3"):
+        distributed.shard(torch.zeros(8))

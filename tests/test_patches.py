@@ -1,12 +1,12 @@
-"""Patches and held-back crops, of made pictures."""
+"""Patches and the validation set, of made pictures."""
 
 import numpy as np
 import pytest
 import torch
 
 from memnet.protocol import tasks
-from memnet.training.sampler import EVEN_SHARE, FIXED_POINT, Patches
-from memnet.training.validation import some_of, split
+from memnet.training.sampler import FIXED_POINT, UNIFORM_SHARE, Patches
+from memnet.training.validation import split, spread
 
 TASKS = ("denoising", "super-resolution", "jpeg")
 
@@ -81,12 +81,12 @@ def test_levels_of_ones_own_are_weighed_by_the_error_of_their_inputs(task, level
     assert float(weight.mean()) == pytest.approx(1)
     if task == "denoising":
         assert torch.allclose(rms * 255, torch.tensor([5.0, 15.0, 75.0]), rtol=0.02)
-    parts = [patches.draw_by_error(8, generator) for _ in range(2500)]
+    parts = [patches.draw_by_importance(8, generator) for _ in range(2500)]
     chosen_x, chosen, chosen_weights = (torch.cat(part) for part in zip(*parts, strict=True))
     evenly = (x - clean).square().mean((1, 2, 3)) * weights
     by_error = (chosen_x - chosen).square().mean((1, 2, 3)) * chosen_weights
-    spread = float(evenly.std() + by_error.std()) / 9000**0.5
-    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * spread)
+    deviation = float(evenly.std() + by_error.std()) / 9000**0.5
+    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * deviation)
 
 
 def smooth_and_rough():
@@ -97,24 +97,24 @@ def smooth_and_rough():
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_patches_drawn_by_their_error_have_the_same_weighted_mean_and_vary_less(task):
+def test_importance_sampling_has_the_same_weighted_mean_and_varies_less(task):
     patches = Patches([smooth_and_rough()], task=task, patch=12)
     generator = torch.Generator().manual_seed(0)
     x, clean, weights = patches.draw(20000, generator)
-    parts = [patches.draw_by_error(8, generator) for _ in range(2500)]
+    parts = [patches.draw_by_importance(8, generator) for _ in range(2500)]
     chosen_x, chosen, weights = (torch.cat(part) for part in zip(*parts, strict=True))
 
     def error(x, clean):  # as a network would have it that smooths a little
         return (torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - clean).square().mean((1, 2, 3))
 
     evenly, by_error = error(x, clean), error(chosen_x, chosen) * weights
-    spread = float(evenly.std() + by_error.std()) / 20000**0.5
-    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * spread)
+    deviation = float(evenly.std() + by_error.std()) / 20000**0.5
+    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * deviation)
     assert by_error.std() < 0.8 * evenly.std()
     draws = by_error.view(-1, 8).mean(dim=1)
     assert draws.std() < 0.9 * by_error.std() / 8**0.5  # patches of one draw make up for each other
     assert float(weights.mean()) == pytest.approx(1, abs=0.03)
-    assert weights.max() <= 1 / EVEN_SHARE
+    assert weights.max() <= 1 / UNIFORM_SHARE
     rough = [float((part.std(dim=(2, 3)) > 0.05).float().mean()) for part in (clean, chosen)]
     assert rough[0] < 0.6
     assert rough[1] > rough[0] + 0.1
@@ -130,16 +130,16 @@ def test_positions_lie_on_the_stride_grid():
     assert len({c.numpy().tobytes() for c in clean}) == 9 * 8
 
 
-def test_enlarged_patches_come_from_the_pictures_that_hold_them():
+def test_grown_patches_come_from_the_pictures_that_hold_them():
     small, large = np.full((40, 96), 10, np.uint8), np.full((96, 96), 200, np.uint8)
     patches = Patches([small, large, small], task="denoising", patch=24)
-    larger, generator = patches.enlarged(2), torch.Generator().manual_seed(0)
+    larger, generator = patches.grown(2), torch.Generator().manual_seed(0)
     _, clean, _ = larger.draw(50, generator)
     assert clean.shape == (50, 1, 48, 48)
     assert torch.allclose(clean, torch.tensor(200 / 255), atol=1e-4)
     assert {round(float(c.mean()) * 255) for c in patches.draw(50, generator)[1]} == {10, 200}
     with pytest.raises(ValueError, match="no training picture holds a patch of 120x120 pixels"):
-        patches.enlarged(5)
+        patches.grown(5)
 
 
 def test_pictures_too_small_for_a_patch_are_refused():
@@ -149,15 +149,15 @@ def test_pictures_too_small_for_a_patch_are_refused():
 
 def test_some_planes_are_spread_over_all_that_are_large_enough():
     planes = [np.full((size, 80), number, np.uint8) for number, size in enumerate([80, 20] * 10)]
-    assert [int(plane[0, 0]) for plane in some_of(planes, 5)] == [0, 4, 8, 12, 16]
-    assert len(some_of(planes)) == 10
+    assert [int(plane[0, 0]) for plane in spread(planes, 5)] == [0, 4, 8, 12, 16]
+    assert len(spread(planes)) == 10
 
 
-def test_held_back_pictures_are_not_learned_from():
+def test_validation_images_are_not_trained_on():
     planes = pictures(40, size=80)
     learn, held = split(planes)
     assert len(held) == 2
     assert len(learn) == 38
     assert not {p.tobytes() for p in learn} & {p.tobytes() for p in held}
-    with pytest.raises(ValueError, match="two pictures or more"):
+    with pytest.raises(ValueError, match="two images or more"):
         split(planes[:1])

@@ -12,7 +12,7 @@ from memnet.study import seeds, size, store
 
 TINY = Config(2, 2, channels=2)
 NETWORKS = {"MemNet": TINY, "MemNet_NL": variant(TINY, "NL"), "MemNet_NS": variant(TINY, "NS")}
-SHORT = replace(seeds.PLAN, steps=10, batch=2, patch=12)
+SHORT = replace(seeds.TRAINING, steps=10, batch=2, patch=12)
 
 
 @pytest.fixture
@@ -24,18 +24,18 @@ def embedded(monkeypatch):
 
 def test_a_stopped_training_goes_on_and_the_same_seed_gives_the_same_network(embedded, tmp_path):
     path = tmp_path / "rows.csv"
-    seeds.retrain(path, [0], networks={"MemNet": TINY}, plan=SHORT)
+    seeds.retrain(path, [0], networks={"MemNet": TINY}, training=SHORT)
     _, first = store.read_rows(path)
-    seeds.retrain(path, [0, 1], networks=NETWORKS, plan=SHORT)
+    seeds.retrain(path, [0, 1], networks=NETWORKS, training=SHORT)
     key, rows = store.read_rows(path)
     pd.testing.assert_frame_equal(rows[:3], first)
     assert rows.groupby(["network", "seed"]).size().tolist() == [3] * 6
     assert rows.psnr.nunique() == len(rows)
     again = tmp_path / "again.csv"
-    _, repeated = store.read_rows(seeds.retrain(again, [0], networks={"MemNet": TINY}, plan=SHORT))
+    _, repeated = store.read_rows(seeds.retrain(again, [0], networks={"MemNet": TINY}, training=SHORT))
     np.testing.assert_allclose(repeated.psnr, first.psnr, atol=1e-4)
     with pytest.raises(ValueError, match="another training: remove it"):
-        seeds.retrain(path, [0], plan=replace(SHORT, steps=11))
+        seeds.retrain(path, [0], training=replace(SHORT, steps=11))
     assert key["training"]["steps"] == 10
 
 
@@ -47,7 +47,7 @@ def test_networks_of_one_seed_see_the_same_patches(embedded, tmp_path, monkeypat
         return drawn[-1]
 
     monkeypatch.setattr(seeds.Patches, "draw", noted)
-    seeds.retrain(tmp_path / "rows.csv", [3], networks=NETWORKS, plan=SHORT)
+    seeds.retrain(tmp_path / "rows.csv", [3], networks=NETWORKS, training=SHORT)
     thirds = [drawn[number::10] for number in range(10)]
     for draws in thirds:
         assert len(draws) == 3

@@ -3,7 +3,10 @@
 import csv
 import itertools
 import math
+import os
+import signal
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,66 +15,71 @@ from test_patches import pictures
 from memnet.network import checkpoints
 from memnet.network.model import Config, MemNet, build
 from memnet.training import budget, cuda_graph, loop, selection
-from memnet.training.config import PAPER_EPOCH, RECIPES, Plan
+from memnet.training.average import statistics
+from memnet.training.config import PAPER_EPOCH, PRESETS, parse
+from memnet.training.loss import supervised_loss
+from memnet.training.optimiser import initialise, optimiser_for
 from memnet.training.sampler import Patches
 from memnet.training.soap import Soap
-from memnet.training.trainer import BAD_STEPS, Trainer, initialise, optimiser_for, statistics, supervised_loss
-from memnet.training.validation import HeldBack
+from memnet.training.state import load_state, state_of
+from memnet.training.trainer import NONFINITE_STEPS, Trainer
+from memnet.training.validation import ValidationSet
 
 TINY = Config(2, 2, channels=4)
 
 
-def trainer_for(
-    task="super-resolution", steps=12, seed=0, planes=None, recipe="soap", settle=0.25, by_error=True, enlarge=1
-):
+def tiny_config(preset="soap", **settings):
+    return replace(PRESETS[preset], **{"batch": 4, "patch": 12, "precision": "float32", "patch_growth": 1} | settings)
+
+
+def trainer_for(task="super-resolution", planes=None, preset="soap", steps=12, **settings):
     torch.manual_seed(1)
-    planes = pictures() if planes is None else planes
-    plan = Plan(recipe, steps, batch=4, patch=12, seed=seed, settle=settle, by_error=by_error, enlarge=enlarge)
-    return Trainer(build(TINY), Patches(planes, task=task, patch=12), plan)
+    config = tiny_config(preset, steps=steps, **settings)
+    return Trainer(build(TINY), Patches(pictures() if planes is None else planes, task=task, patch=12), config)
 
 
-def test_patches_are_drawn_by_their_error_once_the_norms_have_settled(monkeypatch):
+def test_importance_sampling_is_for_the_steps_with_frozen_statistics(monkeypatch):
     for by_error, expected in ((True, [False] * 3 + [True] * 5), (False, [False] * 8)):
-        trainer, calls, kinds = trainer_for(steps=12, settle=0.75, by_error=by_error), [], []
-        draw = trainer.patches.draw_by_error
-        monkeypatch.setattr(trainer.patches, "draw_by_error", lambda *how, d=draw, c=calls: c.append(how) or d(*how))
+        trainer, calls, kinds = trainer_for(steps=12, frozen_bn_fraction=0.75, importance_sampling=by_error), [], []
+        draw = trainer.patches.draw_by_importance
+        monkeypatch.setattr(
+            trainer.patches, "draw_by_importance", lambda *how, d=draw, c=calls: c.append(how) or d(*how)
+        )
         for _ in range(8):
             calls.clear()
             trainer.step()
             kinds.append(bool(calls))
         assert kinds == expected
-    assert RECIPES["short"].by_error
-    assert not RECIPES["paper"].by_error  # as printed
+    assert PRESETS["adamw"].importance_sampling
+    assert not PRESETS["paper"].importance_sampling  # as printed
 
 
 @pytest.mark.parametrize("by_error", [True, False])
-def test_patches_are_fewer_and_larger_once_the_norms_have_settled(by_error, monkeypatch):
-    trainer, shapes = trainer_for(settle=0.5, by_error=by_error, enlarge=2), []
+def test_patches_are_fewer_and_larger_once_statistics_are_frozen(by_error, monkeypatch):
+    trainer, shapes = trainer_for(frozen_bn_fraction=0.5, importance_sampling=by_error, patch_growth=2), []
     update = trainer.advance
     monkeypatch.setattr(trainer, "update", lambda x, *rest: shapes.append(tuple(x.shape)) or update(x, *rest))
     trainer.advance = trainer.update
     for _ in range(12):
         trainer.step()
     assert shapes == [(4, 1, 12, 12)] * 6 + [(1, 1, 24, 24)] * 6
-    assert RECIPES["soap"].enlarge == 2
-    assert RECIPES["paper"].enlarge == 1  # as printed
+    assert PRESETS["soap"].patch_growth == 2
+    assert PRESETS["paper"].patch_growth == 1  # as printed
 
 
 def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
     with pytest.raises(ValueError, match="no training picture holds a patch of 24x24 pixels"):
-        trainer_for(planes=pictures(size=20), enlarge=2)
-    trainer_for(planes=pictures(size=20), enlarge=2, settle=0.0)  # these steps never come
+        trainer_for(planes=pictures(size=20), patch_growth=2)
+    trainer_for(planes=pictures(size=20), patch_growth=2, frozen_bn_fraction=0.0)  # these steps never come
 
 
-def test_recipe_short_begins_with_nothing_hidden_and_the_input_as_output():
+def test_the_input_norm_hides_nothing_at_first_and_the_first_output_is_the_input():
     x = torch.rand(2, 1, 16, 16)
-    for recipe, hidden, same in (("short", False, True), ("paper", True, False)):
-        model = initialise(build(TINY), recipe)
+    for preset, hidden, same in (("adamw", False, True), ("paper", True, False)):
+        model = initialise(build(TINY), PRESETS[preset])
         norm, relu, _ = model.fenet
         assert bool((relu(norm(x)) == 0).any()) is hidden
         assert torch.equal(model(x), x) is same
-    with pytest.raises(ValueError, match="unknown recipe 'long'"):
-        initialise(build(TINY), "long")
 
 
 @pytest.mark.parametrize(("float32", "bfloat16", "best"), [(2, 1, "bfloat16"), (1.1, 1, "float32"), (1, 2, "float32")])
@@ -88,45 +96,59 @@ def test_timing_a_convolution_draws_no_random_number():
 
 
 def test_schedule_warms_up_and_ends_at_zero():
-    plan = Plan("short", 600, batch=1, patch=1)
-    assert plan.warmup == 60
-    assert plan.rate(plan.warmup) == pytest.approx(2e-3)
-    assert plan.rate(0) == pytest.approx(2e-3 / 60)
-    assert plan.rate(599) < 2e-3 * 1e-4
-    assert Plan("short", 10**5, batch=1, patch=1).warmup == 1000
+    config = tiny_config("adamw", steps=600, batch=1, patch=1)
+    assert config.warmup == 60
+    assert config.rate(config.warmup) == pytest.approx(2e-3)
+    assert config.rate(0) == pytest.approx(2e-3 / 60)
+    assert config.rate(599) < 2e-3 * 1e-4
+    assert tiny_config("adamw", steps=10**5, batch=1, patch=1).warmup == 1000
 
 
-def test_the_last_steps_settle_and_the_peak_can_be_given():
-    plan = Plan("short", 600, batch=1, patch=1, settle=0.25, peak=1e-4)
-    assert (plan.settles_at, plan.rate(plan.warmup)) == (450, pytest.approx(1e-4))
-    assert [Plan("short", 600, 1, 1, settle=share).settles_at for share in (0.0, 1.0)] == [600, 0]
-    assert RECIPES["paper"].settle == 0  # as printed
+def test_the_last_steps_have_frozen_statistics_and_the_peak_can_be_given():
+    config = tiny_config(steps=600, frozen_bn_fraction=0.25, learning_rate=1e-4)
+    assert (config.freeze_step, config.rate(config.warmup)) == (450, pytest.approx(1e-4))
+    assert [tiny_config(steps=600, frozen_bn_fraction=share).freeze_step for share in (0.0, 1.0)] == [600, 0]
+    assert PRESETS["paper"].frozen_bn_fraction == 0  # as printed
 
 
 def test_papers_schedule_divides_by_ten_every_twenty_epochs():
-    plan = Plan("paper", 10**7, batch=64, patch=31)
-    assert plan.rate(20 * PAPER_EPOCH - 1) == 0.1
-    assert plan.rate(20 * PAPER_EPOCH) == pytest.approx(0.01)
+    config = tiny_config("paper", steps=10**7, batch=64, patch=31)
+    assert config.rate(20 * PAPER_EPOCH - 1) == 0.1
+    assert config.rate(20 * PAPER_EPOCH) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("settings", "message"),
     [
-        ({"recipe": "medium"}, "unknown recipe 'medium'"),
-        ({"steps": 3}, "budget of 3 steps is too small"),
-        ({"settle": 1.5}, "share of steps that settle is from 0 to 1, got 1.5"),
-        ({"enlarge": 2}, "choose a batch that is a multiple of 4, or --enlarge 1"),
-        ({"enlarge": 0}, "patches of 0 times the edge"),
-        ({"peak": 0.0}, "peak of the learning rate is above 0, got 0.0"),
+        (["optimiser=Adam"], "unknown optimiser 'Adam': choose one of SOAP, AdamW, SGD"),
+        (["steps=3"], "steps is from 10 to 1e"),
+        (["frozen_bn_fraction=1.5"], "frozen_bn_fraction is from 0 to 1, got 1.5"),
+        (["batch=6"], "choose a batch that is a multiple of 4, or patch_growth=1"),
+        (["patch_growth=0"], "patch_growth is from 1 to 100, got 0"),
+        (["learning_rate=1e300"], "learning_rate is from 1e-12 to 100, got 1e"),
+        (["learning_rate=nan"], "learning_rate is from 1e-12 to 100, got nan"),
+        (["batch=1000000000"], "batch is from 1 to 1e"),
+        (["batch=two"], "batch is a whole number, got 'two'"),
+        (["importance_sampling=perhaps"], "importance_sampling is true or false, got 'perhaps'"),
+        (["rate=1"], "unknown setting 'rate': choose one of optimiser, learning_rate"),
+        (["steps"], "a setting is NAME=VALUE, got 'steps'"),
+        (["seed=" + "9" * 1000], "seed is "),
     ],
 )
-def test_plans_that_cannot_be_are_refused(values, words):
-    with pytest.raises(ValueError, match=words):
-        Plan(**{"recipe": "short", "steps": 100, "batch": 1, "patch": 1} | values)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        replace(PRESETS["soap"], **parse(settings))
+    assert len(str(caught.value)) < 500
 
 
-def test_paper_recipe_clips_to_the_rate_and_slows_biases():
-    trainer = trainer_for(recipe="paper")
+def test_settings_of_the_command_line_have_the_types_of_their_fields():
+    settings = parse(["steps=20", "learning_rate=1", "sync_bn=False", "recursions=2", "optimiser=SGD"])
+    assert settings == {"steps": 20, "learning_rate": 1.0, "sync_bn": False, "recursions": 2, "optimiser": "SGD"}
+    assert type(settings["learning_rate"]) is float
+
+
+def test_the_paper_preset_clips_to_the_rate_and_slows_biases():
+    trainer = trainer_for(preset="paper")
     scales = {id(p): group["scale"] for group in trainer.optimiser.param_groups for p in group["params"]}
     conv = trainer.model.fenet[2]
     assert (scales[id(conv.weight)], scales[id(conv.bias)]) == (1.0, 0.1)
@@ -139,9 +161,9 @@ def test_paper_recipe_clips_to_the_rate_and_slows_biases():
     assert moved <= 0.1 * 0.1 * 1.02  # rate x clip / rate, and a trace of weight decay
 
 
-@pytest.mark.parametrize("recipe", ["soap", "short"])
-def test_convolution_weights_alone_decay(recipe):
-    groups = trainer_for(recipe=recipe).optimiser.param_groups
+@pytest.mark.parametrize("preset", ["soap", "adamw"])
+def test_convolution_weights_alone_decay(preset):
+    groups = trainer_for(preset=preset).optimiser.param_groups
     assert {group["weight_decay"] for group in groups} == {1e-4, 0.0}
     for group in groups:
         assert all((p.ndim == 4) is (group["weight_decay"] > 0) for p in group["params"])
@@ -157,33 +179,33 @@ def test_loss_weighs_final_and_intermediate_predictions_alike():
 
 
 def run(trainer, held, folder, **options):
-    options = {"progress": False, "looks": 3} | options
+    options = {"progress": False, "n_validations": 3} | options
     return loop.train(trainer, held, state=folder / "state", log=folder / "log.csv", **options)
 
 
 def test_killed_and_resumed_training_equals_the_uninterrupted_bit_for_bit(tmp_path):
-    held = HeldBack(pictures(1), task="super-resolution")
+    held = ValidationSet(pictures(1), task="super-resolution")
     whole = trainer_for()
-    assert run(whole, held, tmp_path / "whole")
+    run(whole, held, tmp_path / "whole")
     first = trainer_for()
     with pytest.raises(KeyboardInterrupt):
         killed_after(first, 7), run(first, held, tmp_path / "pieces")
     tensors, meta = checkpoints.load_state(tmp_path / "pieces" / "state")
     assert meta["step"] == 7
     second = trainer_for()
-    second.load_state(tensors, meta)
-    assert run(second, held, tmp_path / "pieces")
-    for name, tensor in whole.state()[0].items():
-        assert torch.equal(tensor, second.state()[0][name]), name
+    load_state(second, tensors, meta)
+    run(second, held, tmp_path / "pieces")
+    for name, tensor in state_of(whole)[0].items():
+        assert torch.equal(tensor, state_of(second)[0][name]), name
     logs = [read_log(tmp_path / kind / "log.csv") for kind in ("whole", "pieces")]
     assert [row["gain"] for row in logs[0]] == [row["gain"] for row in logs[1]]
     assert [row["step"] for row in logs[0]] == ["4", "8", "12"]
 
 
 def test_a_step_that_is_broken_off_leaves_the_last_whole_state(tmp_path, monkeypatch):
-    held = HeldBack(pictures(1), task="super-resolution")
+    held = ValidationSet(pictures(1), task="super-resolution")
     whole, first, second = (trainer_for() for _ in range(3))
-    assert run(whole, held, tmp_path / "whole")
+    run(whole, held, tmp_path / "whole")
     monkeypatch.setattr("memnet.training.loop.CHECKPOINT_SECONDS", 0)
     advance = first.advance
 
@@ -197,9 +219,9 @@ def test_a_step_that_is_broken_off_leaves_the_last_whole_state(tmp_path, monkeyp
         run(first, held, tmp_path / "pieces")
     tensors, meta = checkpoints.load_state(tmp_path / "pieces" / "state")
     assert meta["step"] == 7
-    second.load_state(tensors, meta)
-    assert run(second, held, tmp_path / "pieces")
-    assert all(torch.equal(tensor, second.state()[0][name]) for name, tensor in whole.state()[0].items())
+    load_state(second, tensors, meta)
+    run(second, held, tmp_path / "pieces")
+    assert all(torch.equal(tensor, state_of(second)[0][name]) for name, tensor in state_of(whole)[0].items())
 
 
 def killed_after(trainer, steps):
@@ -219,40 +241,70 @@ def read_log(path):
         return list(csv.DictReader(file))
 
 
-def test_minutes_end_a_piece_and_not_the_plan(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_step_end_and_the_training_goes_on_bit_for_bit(number, tmp_path):
+    held = ValidationSet(pictures(1), task="super-resolution")
+    whole, first, second = (trainer_for() for _ in range(3))
+    assert not run(whole, held, tmp_path / "whole")
+    update = first.advance
+
+    def interrupted(*batch):
+        if first.step_number == 6:
+            os.kill(os.getpid(), number)
+        return update(*batch)
+
+    first.advance = interrupted
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    assert run(first, held, tmp_path / "parts")
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert first.step_number == 7
+    load_state(second, *checkpoints.load_state(tmp_path / "parts" / "state"))
+    assert not run(second, held, tmp_path / "parts")
+    assert all(torch.equal(tensor, state_of(second)[0][name]) for name, tensor in state_of(whole)[0].items())
+
+
+def test_a_second_ctrl_c_breaks_the_step_off():
+    with loop.stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_minutes_end_a_time_slice_and_not_the_training(tmp_path):
     trainer = trainer_for(steps=1000)
-    assert not run(trainer, HeldBack(pictures(1), task="super-resolution"), tmp_path, minutes=0.0)
+    run(trainer, ValidationSet(pictures(1), task="super-resolution"), tmp_path, minutes=0.0)
     assert trainer.step_number == 1
-    assert checkpoints.load_state(tmp_path / "state")[1]["plan"]["steps"] == 1000
+    assert checkpoints.load_state(tmp_path / "state")[1]["config"]["steps"] == 1000
 
 
-def test_state_of_another_plan_is_refused():
-    state = trainer_for(steps=12).state()
+def test_state_of_another_configuration_is_refused():
+    state = state_of(trainer_for(steps=12))
     with pytest.raises(ValueError, match="this training state was made with"):
-        trainer_for(steps=13).load_state(*state)
+        load_state(trainer_for(steps=13), *state)
 
 
-@pytest.mark.parametrize("settle", [0.0, 0.25])
-def test_training_gains_on_pictures_it_has_not_seen(settle, tmp_path):
+@pytest.mark.parametrize("frozen", [0.0, 0.25])
+def test_training_gains_on_pictures_it_has_not_seen(frozen, tmp_path):
     torch.manual_seed(0)
     model = build(TINY)
     torch.nn.init.zeros_(model.reconnet.conv.weight)
     patches = Patches(pictures(6), task="denoising", patch=24)
-    trainer = Trainer(model, patches, Plan("short", 150, batch=8, patch=24, settle=settle))
-    held = HeldBack(pictures(2, seed=9), task="denoising")
-    assert abs(held.gain(model)) < 1e-3
+    trainer = Trainer(model, patches, tiny_config("adamw", steps=150, batch=8, patch=24, frozen_bn_fraction=frozen))
+    held = ValidationSet(pictures(2, seed=9), task="denoising")
+    assert abs(held.psnr_gain(model)) < 1e-3
     run(trainer, held, tmp_path)
     name, best, gains = selection.best_weights(trainer, held)
     assert gains[name] == max(gains.values()) > 3.0
-    assert ("last, statistics renewed" in gains) == (settle == 0)
-    assert held.gain(best) == pytest.approx(gains[name])
+    assert ("last, statistics renewed" in gains) == (frozen == 0)
+    assert held.psnr_gain(best) == pytest.approx(gains[name])
 
 
 def test_output_weights_are_solved_for_the_least_error_of_the_output():
     torch.manual_seed(0)
     model = build(Config(3, 1, channels=4)).eval()
     torch.nn.init.normal_(model.reconnet.conv.weight, std=0.1)
-    one = HeldBack(pictures(1), task="denoising", levels=(30,))  # of one crop alone the weight does not matter
+    one = ValidationSet(pictures(1), task="denoising", levels=(30,))  # of one crop alone the weight does not matter
     solved = selection.solve_output_weights(model, one)
     assert float(solved.output_weights.detach().sum()) == pytest.approx(1, abs=1e-5)
     assert all(
@@ -274,23 +326,26 @@ def test_output_weights_are_solved_for_the_least_error_of_the_output():
 
 
 def test_solved_output_weights_are_kept_where_they_gain_on_held_back_pictures():
-    trainer, held = trainer_for(), HeldBack(pictures(2, seed=9), task="super-resolution")
+    trainer, held = trainer_for(), ValidationSet(pictures(2, seed=9), task="super-resolution")
     torch.nn.init.normal_(trainer.model.reconnet.conv.weight, std=0.05)
-    trainer.settled = True
+    trainer.frozen = True
     before, _, gains = selection.best_weights(trainer, held)
-    name, best, with_crops = selection.best_weights(trainer, held, HeldBack(pictures(3), task="super-resolution"))
+    name, best, with_crops = selection.best_weights(trainer, held, ValidationSet(pictures(3), task="super-resolution"))
     assert name == f"{before}, {selection.SOLVED}"
-    assert held.gain(best) == pytest.approx(with_crops[name])
+    assert held.psnr_gain(best) == pytest.approx(with_crops[name])
     assert with_crops[name] > gains[before] + 0.01
-    rubbish = HeldBack(pictures(1), task="super-resolution")
+    rubbish = ValidationSet(pictures(1), task="super-resolution")
     rubbish.pairs = [(1 - reference, x) for reference, x in rubbish.pairs]
     assert selection.best_weights(trainer, held, rubbish)[0] == before
 
 
-def test_the_choice_of_weights_leaves_the_statistics_that_they_settled_with():
-    held, crops = HeldBack(pictures(1), task="super-resolution"), HeldBack(pictures(3), task="super-resolution")
-    trainer = trainer_for(settle=0.5)
-    while trainer.step_number < trainer.plan.steps:
+def test_the_choice_of_weights_leaves_frozen_statistics():
+    held, crops = (
+        ValidationSet(pictures(1), task="super-resolution"),
+        ValidationSet(pictures(3), task="super-resolution"),
+    )
+    trainer = trainer_for(frozen_bn_fraction=0.5)
+    while trainer.step_number < trainer.config.steps:
         trainer.step()
     with torch.no_grad():
         for parameter in trainer.average.parameters():
@@ -304,27 +359,27 @@ def test_the_choice_of_weights_leaves_the_statistics_that_they_settled_with():
 def test_a_network_that_is_the_identity_has_nothing_to_solve():
     model = build(Config(2, 1, channels=2)).eval()
     torch.nn.init.zeros_(model.reconnet.conv.weight)
-    solved = selection.solve_output_weights(model, HeldBack(pictures(1), task="jpeg"))
+    solved = selection.solve_output_weights(model, ValidationSet(pictures(1), task="jpeg"))
     assert torch.allclose(solved.output_weights, torch.full((2,), 0.5))
 
 
-def test_a_cycle_that_gains_nothing_leaves_the_weights_as_they_were():
-    trainer, held = trainer_for(), HeldBack(pictures(2, seed=9), task="super-resolution")
+def test_a_stage_that_gains_nothing_leaves_the_weights_as_they_were():
+    trainer, held = trainer_for(), ValidationSet(pictures(2, seed=9), task="super-resolution")
     before = deepcopy(trainer.model).eval()
     torch.nn.init.zeros_(before.reconnet.conv.weight)  # its output is the input; the others' is noise
-    trainer.before = before
+    trainer.initial_model = before
     name, best, gains = selection.best_weights(trainer, held)
-    assert (name, best) == (selection.AS_BEFORE, before)
+    assert (name, best) == (selection.INITIAL_MODEL, before)
     assert gains[name] == pytest.approx(0, abs=1e-3)
     resumed = trainer_for()
-    resumed.load_state(*trainer.state())
-    assert selection.best_weights(resumed, held)[0] == selection.AS_BEFORE
+    load_state(resumed, *state_of(trainer))
+    assert selection.best_weights(resumed, held)[0] == selection.INITIAL_MODEL
 
 
 def test_validation_leaves_frozen_batch_norms_frozen():
-    trainer = trainer_for(settle=1.0)
+    trainer = trainer_for(frozen_bn_fraction=1.0)
     trainer.step()
-    HeldBack(pictures(1), task="super-resolution").gain(trainer.model)
+    ValidationSet(pictures(1), task="super-resolution").psnr_gain(trainer.model)
     before = [values.clone() for values in statistics(trainer.model)]
     trainer.step()
     assert all(map(torch.equal, before, statistics(trainer.model)))
@@ -332,7 +387,7 @@ def test_validation_leaves_frozen_batch_norms_frozen():
 
 
 def test_costs_are_those_of_both_kinds_of_steps_of_the_refresh_and_of_validation(monkeypatch):
-    now, trainer, held = [0.0], trainer_for(), HeldBack(pictures(2), task="super-resolution")
+    now, trainer, held = [0.0], trainer_for(), ValidationSet(pictures(2), task="super-resolution")
 
     def costing(function, seconds):
         def call(self, *given):
@@ -342,32 +397,32 @@ def test_costs_are_those_of_both_kinds_of_steps_of_the_refresh_and_of_validation
         return call
 
     monkeypatch.setattr("memnet.training.budget.time.perf_counter", lambda: now[0])
-    monkeypatch.setattr(Trainer, "update", costing(Trainer.update, lambda trainer: 5.0 if trainer.settled else 1.0))
+    monkeypatch.setattr(Trainer, "update", costing(Trainer.update, lambda trainer: 5.0 if trainer.frozen else 1.0))
     monkeypatch.setattr(Soap, "refresh", costing(Soap.refresh, lambda _: 0.25))
-    monkeypatch.setattr(HeldBack, "gain", costing(HeldBack.gain, lambda _: 2.0))
-    costs = budget.measure(trainer.model, trainer.patches, trainer.plan, held)
+    monkeypatch.setattr(ValidationSet, "psnr_gain", costing(ValidationSet.psnr_gain, lambda _: 2.0))
+    costs = budget.measure(trainer.model, trainer.patches, trainer.config, held)
     assert (costs.step, costs.frozen_step, costs.refresh, costs.validation) == (1.25, 5.25, 0.25, 2.0)
     assert costs.selection == 2.0 * (4 + 30 / 2)
 
 
-def test_a_resumed_trainer_has_settled_if_it_had():
+def test_a_resumed_trainer_has_frozen_statistics_if_it_had():
     for steps, settled in ((9, False), (10, True)):
         trainer, resumed = trainer_for(), trainer_for()
         for _ in range(steps):
             trainer.step()
-        resumed.load_state(*trainer.state())
-        assert (trainer.settled, resumed.settled) == (settled, settled)
+        load_state(resumed, *state_of(trainer))
+        assert (trainer.frozen, resumed.frozen) == (settled, settled)
 
 
 def test_non_finite_steps_change_nothing_and_then_stop_the_run():
     trainer = trainer_for()
     before = deepcopy(trainer.model.state_dict())
     trainer.patches.pixels = trainer.patches.pixels.float() * math.nan
-    for _ in range(BAD_STEPS - 1):
+    for _ in range(NONFINITE_STEPS - 1):
         trainer.step()
     after = trainer.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert trainer.skipped == BAD_STEPS - 1
+    assert trainer.skipped == NONFINITE_STEPS - 1
     with pytest.raises(ValueError, match="no finite gradient"):
         trainer.step()
 
@@ -381,8 +436,8 @@ def test_renewed_statistics_are_those_of_the_training_batches():
     assert not renewed.training
 
 
-def test_settled_norms_keep_their_statistics_and_the_network_still_learns():
-    trainer = trainer_for(steps=12, settle=0.5)
+def test_frozen_norms_keep_their_statistics_and_the_network_still_learns():
+    trainer = trainer_for(steps=12, frozen_bn_fraction=0.5)
     seen = []
     for _ in range(12):
         trainer.step()
@@ -392,8 +447,8 @@ def test_settled_norms_keep_their_statistics_and_the_network_still_learns():
     assert not any(torch.equal(one[1], other[1]) for one, other in itertools.pairwise(seen[:-1]))
 
 
-def test_a_settled_step_is_that_of_the_network_in_evaluation():
-    trainer = trainer_for(settle=1.0)
+def test_a_step_with_frozen_statistics_is_that_of_the_network_in_evaluation():
+    trainer = trainer_for(frozen_bn_fraction=1.0)
     x, clean, _ = trainer.patches.draw(4, torch.Generator().manual_seed(0))
     trainer.step()
     with torch.no_grad():
@@ -406,7 +461,7 @@ def test_compiled_pieces_give_the_same_gradients_with_one_graph_for_all_blocks()
     torch.manual_seed(0)
     plain = build(Config(3, 2, channels=4)).train()
     compiled = deepcopy(plain)
-    cuda_graph.compile_pieces(compiled, backend="aot_eager")
+    cuda_graph.compile_modules(compiled, backend="aot_eager")
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     x, clean = torch.rand(2, 1, 9, 9), torch.rand(2, 1, 9, 9)
@@ -420,12 +475,12 @@ def test_compiled_pieces_give_the_same_gradients_with_one_graph_for_all_blocks()
     assert copied.blocks[0].recursive_unit._compiled_call_impl is None
 
 
-@pytest.mark.parametrize("recipe", ["soap", "short", "paper"])
-def test_a_step_reads_no_number_so_that_a_gpu_can_record_it(recipe, monkeypatch):
-    trainer = trainer_for(recipe=recipe)
-    for name in ("model", "average", "skips", "clip", "newest"):
+@pytest.mark.parametrize("preset", ["soap", "adamw", "paper"])
+def test_a_step_reads_no_number_so_that_a_gpu_can_capture_it(preset, monkeypatch):
+    trainer = trainer_for(preset=preset)
+    for name in ("model", "average", "skips", "clip", "average_rate"):
         setattr(trainer, name, getattr(trainer, name).to("meta"))  # where reading a value raises
-    trainer.optimiser = optimiser_for(trainer.model, trainer.recipe)
+    trainer.optimiser = optimiser_for(trainer.model, trainer.config)
     monkeypatch.setattr(trainer.optimiser, "step", lambda: None)  # its fused kernels know no such tensors
     x, clean = (torch.rand(4, 1, 12, 12, device="meta") for _ in range(2))
     loss, norm = trainer.update(x, clean, torch.ones(4, device="meta"))
@@ -444,20 +499,20 @@ def test_the_average_is_that_of_the_weights_so_far():
     assert not torch.allclose(expected, trainer.model.fenet[2].weight, atol=1e-4)
 
 
-def test_the_log_holds_the_mean_loss_since_the_last_look(tmp_path):
+def test_the_log_holds_the_mean_loss_since_the_last_validation(tmp_path):
     trainer, losses = trainer_for(), []
     step = trainer.step
     trainer.step = lambda: losses.append(step()) or losses[-1]
-    run(trainer, HeldBack(pictures(1), task="super-resolution"), tmp_path)
+    run(trainer, ValidationSet(pictures(1), task="super-resolution"), tmp_path)
     means = torch.stack([loss for loss, _ in losses]).view(3, 4).mean(dim=1).tolist()
     assert [float(row["loss"]) for row in read_log(tmp_path / "log.csv")] == pytest.approx(means, rel=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_convolutions_are_of_the_precision_that_was_planned(precision):
+def test_convolutions_are_of_the_precision_that_was_configured(precision):
     torch.manual_seed(1)
-    plan = Plan("soap", 12, batch=4, patch=12, precision=precision)
-    trainer, seen = Trainer(build(TINY), Patches(pictures(), task="jpeg", patch=12), plan), set()
+    config = tiny_config("soap", steps=12, batch=4, patch=12, precision=precision)
+    trainer, seen = Trainer(build(TINY), Patches(pictures(), task="jpeg", patch=12), config), set()
     trainer.model.fenet[2].register_forward_hook(lambda module, given, y: seen.add(y.dtype))
     loss, _ = trainer.step()
     assert seen == {getattr(torch, precision)}
@@ -468,7 +523,7 @@ def test_skipped_steps_are_counted_on_when_a_training_is_resumed():
     trainer, resumed = trainer_for(), trainer_for()
     trainer.patches.pixels = trainer.patches.pixels.float() * math.nan
     trainer.step()
-    resumed.load_state(*trainer.state())
+    load_state(resumed, *state_of(trainer))
     assert resumed.skipped == 1
 
 

@@ -1,23 +1,49 @@
-"""Weights on disk: safetensors files that carry the network's configuration and the history of its training."""
+"""Weights and training states on disk: safetensors files that carry a hash of all they hold, checked at loading."""
 
+import csv
 import hashlib
 import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from memnet import paths
 from memnet.network.model import Config, StackConfig, without_values
-from memnet.paths import atomic_write
 
-FORMAT = "memnet-1"
+FORMAT, STATE_FORMAT = "memnet-1", "memnet-state-1"
 SHARD_BYTES = 12 * 2**20  # state is split into files of about this size, so that each can travel alone
 CONFIGS = {"MemNet": Config, "Stack": StackConfig}
+# Names of a training stage's settings in files from before there was a TrainingConfig, and what they are called now.
+EARLIER_NAMES = {
+    "peak": "learning_rate",
+    "settle": "frozen_bn_fraction",
+    "by_error": "importance_sampling",
+    "enlarge": "patch_growth",
+    "held_back_gain": "psnr_gain",
+}
+EARLIER_RECIPES = {
+    "soap": {"optimiser": "SOAP", "learning_rate": 4e-3},
+    "short": {"optimiser": "AdamW", "learning_rate": 2e-3},
+    "paper": {"optimiser": "SGD", "learning_rate": 0.1},
+}
+EARLIER_DEFAULTS = {
+    "seed": 0,
+    "precision": "float32",
+    "frozen_bn_fraction": 0.0,
+    "importance_sampling": False,
+    "patch_growth": 1,
+    "recursions": None,
+    "processes": 1,
+}
 
 
+# ----------------------------------------------------------------------------------------------------------- weights
 def save(path: Path, model: nn.Module, *, history: dict) -> None:
     """Write the weights and buffers of `model` to `path`, whole or not at all, with `history` (JSON values) inside."""
     network = {"class": type(model).__name__, **asdict(model.config)}
@@ -31,18 +57,42 @@ def load(path: Path) -> tuple[nn.Module, dict]:
 
     Raises ValueError when the file is missing, broken or not one of ours.
     """
-    tensors, metadata = read_tensors(Path(path))
+    return parse(Path(path), *read_tensors(Path(path)))
+
+
+def parse(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[nn.Module, dict]:
+    """Network and history from what was read from `path`."""
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is no MemNet checkpoint (format {metadata.get('format')!r}, expected {FORMAT!r})")
-    network = json.loads(metadata["network"])
     try:
+        network = json.loads(metadata["network"])
         model = without_values(CONFIGS[network.pop("class")](**network))
         model.load_state_dict(tensors)
+        return model.eval(), in_present_words(json.loads(metadata["history"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is of a network that is not known here ({error})") from error
     except RuntimeError as error:
         raise ValueError(f"{path} does not hold the tensors of its network ({error})") from error
-    return model.eval(), json.loads(metadata["history"])
+
+
+def resave(path: Path) -> None:
+    """Write a file of weights from before there were hashes again: the same tensors, with a hash and today's words."""
+    model, history = parse(Path(path), *read_tensors(Path(path), check=False))
+    save(path, model, history=history)
+
+
+def in_present_words(history: dict) -> dict:
+    """A history whose training stages are told as those of today; what was not recorded then stays unsaid."""
+    if "cycles" not in history:
+        return history
+    stages = []
+    for cycle in history["cycles"]:
+        stage = EARLIER_DEFAULTS | EARLIER_RECIPES.get(cycle.get("recipe"), {})
+        known = {name: value for name, value in cycle.items() if value is not None and name != "recipe"}
+        stage |= {EARLIER_NAMES.get(name, name): value for name, value in known.items()}
+        stages.append(stage | {"weights": cycle.get("weights", "").replace("as before", "initial model")})
+    rest = {name: value for name, value in history.items() if name != "cycles"}
+    return {**rest, "stages": stages}
 
 
 def weights_hash(path: Path) -> str:
@@ -59,47 +109,77 @@ def tensors_hash(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
+# ---------------------------------------------------------------------------------------------------- training states
 def save_state(folder: Path, tensors: dict[str, Tensor], meta: dict) -> None:
-    """Replace `folder` by one that holds `tensors`, in files of at most about 12 MiB, and `meta` (JSON values)."""
+    """Replace `folder` by one that holds `tensors`, in files of at most about 12 MiB, and `meta` (JSON values).
+
+    The earlier state stays until this one is on the disk: a kill or a power cut leaves one of the two.
+    """
     folder = Path(folder)
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir(parents=True)
+        hashes = {}
         for number, shard in enumerate(shards(tensors)):
-            write_tensors(new / f"{number:02}.safetensors", shard, {})
-        (new / "state.json").write_text(json.dumps(meta))
+            file = new / f"{number:02}.safetensors"
+            hashes[file.name] = write_tensors(file, shard, {"format": STATE_FORMAT})
+        content = {"format": STATE_FORMAT, "files": hashes, "meta": meta}
+        paths.write_text(new / "state.json", json.dumps({**content, "sha256": json_hash(content)}))
+        if folder.exists():  # else the last whole state may be the one in `old`
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+        paths.sync(folder.parent)
     except (ValueError, OSError) as error:
         shutil.rmtree(new, ignore_errors=True)
         raise ValueError(f"{folder} cannot be written, the state before is kept: {error}") from error
-    if folder.exists():  # else the last whole state may be the one in `old`
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
-    """Tensors and meta of `save_state`; ValueError when there is no whole state in `folder`."""
-    tensors = {}
-    for shard in sorted(whole_state(folder).glob("*.safetensors")):
-        tensors |= read_tensors(shard)[0]
-    return tensors, load_meta(folder)
+    """Tensors and meta of `save_state`; ValueError when there is no state in `folder` or a broken one."""
+    content, tensors = read_content(folder), {}
+    for name, expected in content["files"].items():
+        path = state_folder(folder) / name
+        shard, metadata = read_tensors(path)
+        if metadata.get("sha256") != expected:
+            raise ValueError(f"{path} is broken: it is of another training state")
+        tensors |= shard
+    return tensors, content["meta"]
 
 
 def load_meta(folder: Path) -> dict:
     """The meta of `save_state` alone; ValueError as `load_state`."""
-    return json.loads((whole_state(folder) / "state.json").read_text())
+    return read_content(folder)["meta"]
 
 
-def whole_state(folder: Path) -> Path:
+def has_state(folder: Path) -> bool:
+    """Whether there is a training state in `folder`, be it whole or broken."""
+    return state_folder(folder).exists()
+
+
+def read_content(folder: Path) -> dict:
+    """What state.json says: format, files with their hashes, and meta."""
+    if not has_state(folder):
+        raise ValueError(f"no training state in {folder}: start the run without --resume")
+    path = state_folder(folder) / "state.json"
+    try:
+        content = json.loads(path.read_bytes())
+        expected = content.pop("sha256")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        words = "start anew with --overwrite, or put a copy in its place"
+        raise ValueError(f"{path} is broken ({type(error).__name__}): {words}") from error
+    if content.get("format") != STATE_FORMAT or expected != json_hash(content):
+        raise ValueError(f"{path} is broken: its hash is not that of what it holds; start anew with --overwrite")
+    return content
+
+
+def state_folder(folder: Path) -> Path:
     """Where the state of `folder` lies: there, or beside it if writing was stopped between the two renames."""
     folder = Path(folder)
-    if not (folder / "state.json").exists():
-        folder = folder.with_name(folder.name + ".old")
-    if not (folder / "state.json").exists():
-        raise ValueError(f"no training state in {folder.with_suffix('')}: start the run without --resume")
-    return folder
+    old = folder.with_name(folder.name + ".old")
+    return old if old.exists() and not folder.exists() else folder
 
 
 def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -114,22 +194,65 @@ def shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     return groups
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; ValueError when that is not possible."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+# -------------------------------------------------------------------------------------------------------------- files
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """Write a safetensors file with a hash of its content, whole or not at all, and return the hash.
+
+    Raises ValueError when that is not possible.
+    """
+    digest = content_hash(tensors, metadata)
     try:
-        with atomic_write(path) as partial:
-            partial.write_bytes(save_tensors(tensors, metadata))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with paths.atomic_write(path) as partial:
+            partial.write_bytes(save_tensors(tensors, {**metadata, "sha256": digest}))
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be written, what was there before is kept: {error}") from error
+    return digest
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; ValueError when it is missing or broken."""
+def read_tensors(path: Path, *, check: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; ValueError when it is missing, broken or has not the right hash.
+
+    A file without a hash is accepted if it is one of those that data/weights.csv names by their SHA-256.
+    """
     if not path.is_file():
         raise ValueError(f"there are no weights at {path}")
+    data = path.read_bytes()
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
+        tensors = parse_tensors(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    rest = {name: value for name, value in metadata.items() if name != "sha256"}
+    ours = check and rest.get("format") in (FORMAT, STATE_FORMAT)
+    if ours and "sha256" not in metadata and not is_shipped(data):
+        words = "was written by an earlier version: if you trust it, `memnet.checkpoints.resave(path)` adds one"
+        raise ValueError(f"{path} has no hash and {words}")
+    if ours and "sha256" in metadata and metadata["sha256"] != content_hash(tensors, rest):
+        raise ValueError(f"{path} is broken: its hash is not that of what it holds; fetch or train it again")
+    return tensors, metadata
+
+
+def is_shipped(data: bytes) -> bool:
+    """Whether these are the bytes of a file that data/weights.csv names."""
+    table = paths.DATA / "weights.csv"
+    if not table.is_file():
+        return False
+    with table.open(newline="", encoding="utf-8") as file:
+        return hashlib.sha256(data).hexdigest() in {row["sha256"] for row in csv.DictReader(file)}
+
+
+def content_hash(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 over names, types, shapes and bytes of `tensors`, whatever their order, and over the metadata."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def json_hash(content: dict) -> str:
+    """SHA-256 of a JSON object, whatever the order of its names."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""A trained MemNet with more recursions: a shallow one learns faster by the second, and hands on what it knows.
+"""Network growth: a trained MemNet gets more recursions. A shallow network trains more steps a second.
 
-This room knows the network alone. The paper trains at full depth from the start.
+Paper: all recursions from the first step.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ SMALL = 0.03  # of the residual of a trained recursion, in those that are added 
 
 
 @torch.no_grad()
-def deepened(model: MemNet, recursions: int) -> MemNet:
+def grow(model: MemNet, recursions: int) -> MemNet:
     """A MemNet with R = `recursions` that computes nearly what `model` does with its R', of which R is a multiple.
 
     Each recursion (eqs. 5-7) stays and gets R / R' - 1 behind it that add a `SMALL` part of such a residual. So the
@@ -47,7 +47,7 @@ def deepened(model: MemNet, recursions: int) -> MemNet:
 
 
 def added_norms(model: MemNet, deeper: MemNet) -> list[str]:
-    """Names of the batch norms in `deeper` of the recursions that `model` had not, before it was deepened."""
+    """Names of the batch norms in `deeper` of the recursions that `model` had not, before it grew."""
     times = deeper.config.recursions // model.config.recursions
     return [
         f"blocks.{block}.recursive_unit.{norms}.{number}"

@@ -13,33 +13,31 @@ from memnet.protocol import datasets, tasks
 from memnet.publishing import records, tables
 from memnet.publishing.items import IMAGES, ITEMS, Item
 from memnet.study import registry, train_run
-from memnet.training.config import RECIPES
 
 README = paths.ROOT / "README.md"
 REPORT = paths.FIGURES / "REPORT.md"
 NEAR = 0.15  # dB below the paper's number that count as reproduced
 WEIGHTS_HEAD = """# Weights
 
-Written by `memnet report` from the histories inside the files (safetensors, float32): what each run got. A run of
-several cycles was extended: each began from the weights of the one before. The gain is that over the input picture,
-in dB, on crops of training pictures that were held back, mean over the task's levels (of the runs `-any` over three
-of theirs: sigma 5, 40, 75 and quality 5, 40, 80). RUN.csv is the log of the last cycle; `R` is the network's
-recursions in that cycle, `rate` the peak, `settled` the share of its steps in which batch norms kept their
-statistics, `patches` how they were drawn in these steps, `enlarged` how many times larger their edge was then (and as
-many fewer by its square), and `as before` marks a cycle that bettered nothing. A run that begins from another's
-weights counts on from its cycles, which are listed with it where the other has been trained anew since. `memnet train
-RUN --extend` goes on. Cycles of one seed and patch size that drew evenly drew the same patches in the same order.
+`memnet report` writes this table from the histories inside the files (safetensors, float32). A row is a training
+stage; each stage of a run started from the weights of the one before. `gain` is the PSNR gain over the input in dB on
+the validation set (crops of training images that are not trained on), mean over the task's levels (of the runs `-any`
+over three of theirs: sigma 5, 40, 75 and quality 5, 40, 80). RUN.csv is the log of the last stage.
 
-On the H200 the first 160 or 223 steps of a cycle were timed, and the number of the others planned from that; these
-first steps warmed up as in a plan of 20,000, for `denoising-M6R1` more slowly than `memnet train` would.
+`R` is the network's recursions in that stage, `rate` the peak learning rate, `frozen` the share of the steps, the last
+ones, with frozen batch-norm statistics, `patches` how patches were drawn in these steps, and `growth` how many times
+larger their edge was then. `initial model` marks a stage that gained nothing. The stages of a run's parent are listed
+with the parent, unless it has been trained anew since. `memnet train RUN --continue` trains another stage.
 
-The last cycle of `sr-M6R6` was to have 27,558 steps and was cut off in the settled ones; its weights are the
-average as it was before these. Its log has losses of single steps.
+On the H200 the number of steps was planned from the first 160 or 223 steps of a stage. These steps warmed up as in a
+training of 20,000 steps, for `denoising-M6R1` more slowly than `memnet train` would.
 
-In `jpeg-M6R1` and after the last cycle but one of `denoising-M6R6` and `jpeg-M6R6` the norms'
-statistics were put right after the training: a pass over one held-back crop had mixed them, by a tenth, with those of
-that crop when the gain had been measured. Undone, each had its gain again to the last digit. `jpeg-M6R6` had
-begun from `jpeg-M6R1` as it was before that.
+The last stage of `sr-M6R6` was planned with 27,558 steps and stopped in the frozen ones. Its weights are the average as
+it was before these. Its log has losses of single steps.
+
+In `jpeg-M6R1` and after the last stage but one of `denoising-M6R6` and `jpeg-M6R6` the batch-norm statistics were
+corrected after the training: validation had mixed them, by a tenth, with those of one validation crop. Corrected, each
+network had its gain again to the last digit. `jpeg-M6R6` had started from `jpeg-M6R1` before the correction.
 """
 REPORT_HEAD = f"""# Report
 
@@ -236,7 +234,7 @@ def overview() -> pd.DataFrame:
 # ------------------------------------------------------------------------------------------------------------- weights
 def weights_readme() -> str:
     """data/weights/README.md: what each run got, from the histories inside the weights."""
-    rows = [line for run in registry.EXPERIMENTS if registry.trained(run) for line in cycles_of(run)]
+    rows = [line for run in registry.EXPERIMENTS if registry.trained(run) for line in stages_of(run)]
     untrained = ", ".join(run for run in registry.EXPERIMENTS if not registry.trained(run)) or "none"
     return f"{WEIGHTS_HEAD}\n{tables.to_markdown(pd.DataFrame(rows))}\nRuns without weights: {untrained}.\n"
 
@@ -253,24 +251,34 @@ def weights_table() -> str:
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
-def cycles_of(run: str) -> list[dict]:
-    """One row for each cycle of training behind a run's weights that does not stand in its parent's rows."""
-    rows = []
-    cycles = checkpoints.load(registry.weights_path(run))[1]["cycles"]
+def stages_of(run: str) -> list[dict]:
+    """One row for each training stage behind a run's weights that does not stand in its parent's rows."""
+    stages = checkpoints.load(registry.weights_path(run))[1]["stages"]
     parent, listed = registry.experiment(run).parent, []
     if parent and registry.trained(parent):
-        _, listed = train_run.from_parent(parent, registry.weights_path(parent))
-    listed = listed if cycles[: len(listed)] == listed else []
-    for number, cycle in enumerate(cycles[len(listed) :], start=1 + len(listed)):
-        facts = {"run": run, "cycle": number, "recipe": cycle["recipe"], "steps": cycle["steps"]}
-        facts |= {"R": cycle.get("recursions") or getattr(registry.experiment(run).config, "recursions", "")}
-        facts |= {"batch": f"{cycle['batch']} of {cycle['patch']}x{cycle['patch']}"}
-        facts |= {"rate": cycle.get("peak") or RECIPES[cycle["recipe"]].rate, "settled": cycle.get("settle", 0.0)}
-        settled = bool(cycle.get("settle"))
-        facts |= {"patches": "by error" if settled and cycle.get("by_error") else "evenly"}
-        facts |= {"enlarged": cycle.get("enlarge", 1) if settled else 1}
-        facts |= {"seed": cycle.get("seed", 0), "precision": cycle.get("precision", "float32")}
-        facts |= {name: cycle[name] for name in ("seconds", "images_per_second")}
-        facts |= {"gain": round(cycle["held_back_gain"], 2), "kept": cycle["weights"]}
-        rows.append(facts | {name: cycle[name] for name in ("hardware", "commit", "date")})
+        _, listed = train_run.parent_network(parent, registry.weights_path(parent))
+    listed = listed if stages[: len(listed)] == listed else []
+    recursions = getattr(registry.experiment(run).config, "recursions", "")
+    rows = []
+    for number, stage in enumerate(stages[len(listed) :], start=1 + len(listed)):
+        frozen = stage["frozen_bn_fraction"]
+        sampled = "by importance" if frozen and stage["importance_sampling"] else "uniformly"
+        rows.append(
+            {
+                "run": run,
+                "stage": number,
+                "optimiser": stage["optimiser"],
+                "steps": stage["steps"],
+                "R": stage["recursions"] or recursions,
+                "batch": f"{stage['batch']} of {stage['patch']}x{stage['patch']}",
+                "rate": stage["learning_rate"],
+                "frozen": frozen,
+                "patches": sampled,
+                "growth": stage["patch_growth"] if frozen else 1,
+                **{name: stage[name] for name in ("seed", "precision", "seconds", "images_per_second")},
+                "gain": round(stage["psnr_gain"], 2),
+                "kept": stage["weights"],
+                **{name: stage[name] for name in ("hardware", "commit", "date")},
+            }
+        )
     return rows

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from memnet.network.model import Config, MemoryBlock
 from memnet.study import spectra
-from memnet.training.trainer import supervised_loss
+from memnet.training.loss import supervised_loss
 
 NO_NUMBERS = "wrong: the function returns no numbers (does it end with return?)"
 

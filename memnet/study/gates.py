@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from memnet.network.folded import InferenceNet, inference_form
-from memnet.network.growth import deepened
+from memnet.network.growth import grow
 from memnet.network.model import Config, MemNet
 from memnet.network.runtime import device_of
 from memnet.protocol import metrics, tasks
@@ -106,7 +106,7 @@ def growth_norms(run: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     if parent is None:
         raise ValueError(f"{run} had all recursions from the start: name a run that was grown")
     now = registry.load(run)
-    grown = deepened(registry.load(parent), now.config.recursions)
+    grown = grow(registry.load(parent), now.config.recursions)
     return memory_norms(gate_norms(grown), now.config), memory_norms(gate_norms(now), now.config)
 
 

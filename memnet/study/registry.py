@@ -46,14 +46,14 @@ class Experiment:
     embedded: tuple[Example, ...] = ()  # and those of the embedded set
 
     @property
-    def learnt(self) -> tuple[int, ...]:
-        """The levels that it learns from: its own, or its task's."""
+    def training_levels(self) -> tuple[int, ...]:
+        """The levels it is trained on: its own, or its task's."""
         return self.levels or tasks.task(self.task).levels
 
     @property
-    def watched(self) -> tuple[int, ...]:
-        """The levels of held-back pictures that are looked at: three, spread over those that it learns from, or all."""
-        return self.learnt[:: max(1, (len(self.learnt) - 1) // 2)]
+    def validation_levels(self) -> tuple[int, ...]:
+        """The levels of the validation set: three, spread over those it is trained on, or all."""
+        return self.training_levels[:: max(1, (len(self.training_levels) - 1) // 2)]
 
 
 def memnet_of(preset: str, *variants: str) -> Config:
@@ -207,8 +207,8 @@ def load(run: str) -> nn.Module:
     if not trained(run):
         fetch_weights(run)
     model, model.history = checkpoints.load(weights_path(run))
-    if any(cycle.get("recursions") for cycle in model.history.get("cycles", ())[-1:]):
-        raise ValueError(f"{weights_path(run)} is not yet as deep as {run}: go on with `memnet train {run} --extend`")
+    if any(stage.get("recursions") for stage in model.history.get("stages", ())[-1:]):
+        raise ValueError(f"{weights_path(run)} has fewer recursions than {run}: go on with `memnet train {run} --grow`")
     return model
 
 
@@ -286,26 +286,42 @@ def compared_runs(task: str) -> dict[str, str]:
 def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each of `runs` (by default all): what it is for, and what is behind its weights.
 
-    That is the steps, patches and hours of all its cycles (not its parent's), the machine, and the gain on held-back
-    training pictures.
+    That is the steps, patches and hours of all its training stages (not its parent's), the machine, and the
+    PSNR gain on the validation set.
     """
     table = []
     for run in map(experiment, runs or EXPERIMENTS):
         row = {"run": run.name, "task": run.task, "training set": run.training_set, "for": run.shown_in}
         if trained(run.name):
-            cycles = own_cycles(checkpoints.load(weights_path(run.name))[1])
-            row["steps"] = sum(cycle["steps"] for cycle in cycles)
-            row["patches"] = sum(cycle["steps"] * cycle["batch"] for cycle in cycles)
-            row["hours"] = round(sum(cycle["seconds"] for cycle in cycles) / 3600, 2)
-            row["hardware"] = "; ".join(dict.fromkeys(cycle["hardware"] for cycle in cycles))
-            row["held-back gain (dB)"] = round(cycles[-1]["held_back_gain"], 2)
+            stages = own_stages(checkpoints.load(weights_path(run.name))[1])
+            row["steps"] = sum(stage["steps"] for stage in stages)
+            row["patches"] = sum(stage["steps"] * stage["batch"] for stage in stages)
+            row["hours"] = round(sum(stage["seconds"] for stage in stages) / 3600, 2)
+            row["hardware"] = "; ".join(dict.fromkeys(stage["hardware"] for stage in stages))
+            row["gain (dB)"] = round(stages[-1]["psnr_gain"], 2)
         else:
             row["steps"] = "not trained"
         table.append(row)
     return pd.DataFrame(table).astype(object).fillna("")
 
 
-def own_cycles(history: dict) -> list[dict]:
-    """The cycles of training in the history of a run's weights that are not its parent's."""
+def listing() -> str:
+    """The runs in a table of 80 columns: what each is for, the steps and hours of its training, and its PSNR gain."""
+    lines = [f"{'run':24}{'for':28}{'steps':>9}{'hours':>7}{'gain/dB':>9}"]
+    for run in EXPERIMENTS.values():
+        try:
+            row = overview([run.name]).iloc[0]
+        except ValueError as error:
+            lines.append(f"{run.name:24}broken: {error}")
+            continue
+        numbers = (
+            ["not trained"] if "hours" not in row else [f"{row.steps:9}", f"{row.hours:7}", f"{row['gain (dB)']:9}"]
+        )
+        lines.append(f"{run.name:24}{run.shown_in:28}{''.join(numbers)}")
+    return "\n".join(lines)
+
+
+def own_stages(history: dict) -> list[dict]:
+    """The training stages in the history of a run's weights that are not its parent's."""
     run = history.get("run")
-    return [cycle for cycle in history["cycles"] if cycle.get("run", run) == run]
+    return [stage for stage in history["stages"] if stage.get("run", run) == run]

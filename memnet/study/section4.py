@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from memnet.network.model import PRESETS, Config, MemNet, PreActivation, ReconNet, Stack, StackConfig, conv, variant
 from memnet.study import size
+from memnet.training.loss import supervised_loss
 from memnet.training.sampler import Patches
-from memnet.training.trainer import supervised_loss
-from memnet.training.validation import HeldBack
+from memnet.training.validation import ValidationSet
 
 CHANNELS, LAYERS = 16, 12  # of 3x3, between FENet and ReconNet
 MEMNET = Config(blocks=3, recursions=2, channels=CHANNELS)  # 3 x 2 x 2 = 12 layers of 3x3 too
@@ -149,7 +149,9 @@ def gradient_norms(network: nn.Module, x: Tensor, clean: Tensor) -> np.ndarray:
     return np.array([float(output.grad.norm()) for output in outputs])
 
 
-def train(network: nn.Module, patches: Patches, validation: HeldBack, *, steps: int, batch: int = 8) -> pd.DataFrame:
+def train(
+    network: nn.Module, patches: Patches, validation: ValidationSet, *, steps: int, batch: int = 8
+) -> pd.DataFrame:
     """Train a network in place for a number of steps; its log: step, loss (mean since the last row), gain (dB).
 
     AdamW with one cycle of the learning rate. Every network begins with a reconstruction of zero: its first output is

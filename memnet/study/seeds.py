@@ -12,9 +12,10 @@ from memnet import paths
 from memnet.network.model import PRESETS, Config, build, variant
 from memnet.protocol import datasets
 from memnet.study import analysis, evaluation, provenance, size, store
-from memnet.training.config import Plan
+from memnet.training.config import TrainingConfig
+from memnet.training.optimiser import initialise
 from memnet.training.sampler import Patches
-from memnet.training.trainer import Trainer, initialise
+from memnet.training.trainer import Trainer
 from memnet.training.validation import split
 
 TASK, TRAINING_SET, TEST_SET = "super-resolution", "291", "Set5"
@@ -25,7 +26,7 @@ NETWORKS = {
     "MemNet_NS": variant(SMALL, "NS"),
     "MemNet_NL, 17 channels": replace(variant(SMALL, "NL"), channels=17),  # as many weights as MemNet has
 }
-PLAN = Plan("soap", steps=600, batch=8, patch=24, settle=0.25)
+TRAINING = TrainingConfig(steps=600, batch=8, patch=24, importance_sampling=False, patch_growth=1)
 FILE = paths.RESULTS / "ablation-seeds.csv"
 RETRAINED = paths.ROOT / "build" / "ablation-seeds.csv"
 
@@ -39,13 +40,15 @@ def rows(seeds: int = 0) -> tuple[dict, pd.DataFrame]:
     return store.read_rows(retrain(RETRAINED, range(seeds)) if seeds else FILE)
 
 
-def retrain(path: Path, seeds: Sequence[int], *, networks: dict[str, Config] = NETWORKS, plan: Plan = PLAN) -> Path:
+def retrain(
+    path: Path, seeds: Sequence[int], *, networks: dict[str, Config] = NETWORKS, training: TrainingConfig = TRAINING
+) -> Path:
     """Train the networks with each seed in turn and write their rows to `path`, each when it is measured.
 
     Networks of one seed see the same patches in the same order. Rows that `path` has already are kept if they were
     made in the same way; ValueError otherwise, and where images are not on disk.
     """
-    key = {"training": asdict(plan), "training_set": TRAINING_SET, "dataset": TEST_SET}
+    key = {"training": asdict(training), "training_set": TRAINING_SET, "dataset": TEST_SET}
     key |= {"images": datasets.digest(TEST_SET)}
     key |= {"protocol": store.PROTOCOL, "commit": provenance.commit(), **store.environment(build(SMALL))}
     made, found = earlier(path, key)
@@ -56,8 +59,8 @@ def retrain(path: Path, seeds: Sequence[int], *, networks: dict[str, Config] = N
                 continue
             if patches is None:
                 learn, _ = split(datasets.training_planes(TRAINING_SET))
-                patches = Patches(learn, task=TASK, patch=plan.patch)
-            network = trained(config, patches, replace(plan, seed=seed))
+                patches = Patches(learn, task=TASK, patch=training.patch)
+            network = trained(config, patches, replace(training, seed=seed))
             found = pd.concat([found, measured(network, name=name, seed=seed)], ignore_index=True)
             store.write_rows(path, found, made)
     return path
@@ -74,11 +77,11 @@ def earlier(path: Path, key: dict) -> tuple[dict, pd.DataFrame]:
     return made, found
 
 
-def trained(config: Config, patches: Patches, plan: Plan) -> nn.Module:
-    """A new network after the steps of `plan`: the moving average of its weights, in evaluation mode."""
-    torch.manual_seed(plan.seed)
-    trainer = Trainer(initialise(build(config), plan.recipe), patches, plan)
-    while trainer.step_number < plan.steps:
+def trained(config: Config, patches: Patches, training: TrainingConfig) -> nn.Module:
+    """A new network after the steps of `training`: the moving average of its weights, in evaluation mode."""
+    torch.manual_seed(training.seed)
+    trainer = Trainer(initialise(build(config), training), patches, training)
+    while trainer.step_number < training.steps:
         trainer.step()
     return trainer.average
 

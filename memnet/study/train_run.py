@@ -1,9 +1,12 @@
-"""Train a run of the registry: start, resume or continue it, and write its weights with their history."""
+"""Train a run of the registry: from nothing, or from where it was; and write its weights with their history."""
 
+import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,249 +15,382 @@ from torch import nn
 
 from memnet import paths
 from memnet.network import checkpoints
-from memnet.network.growth import added_norms, deepened
+from memnet.network.growth import added_norms, grow
 from memnet.network.model import Config, StackConfig, build
 from memnet.protocol import datasets
 from memnet.study import provenance, registry
 from memnet.study.registry import Experiment
 from memnet.training import budget, distributed, loop, selection
-from memnet.training.config import RECIPES, Plan, recipe_named
+from memnet.training.config import PRESETS, TrainingConfig
+from memnet.training.optimiser import initialise
 from memnet.training.sampler import Patches
-from memnet.training.trainer import Trainer, initialise
-from memnet.training.validation import HeldBack, some_of, split
+from memnet.training.state import load_state
+from memnet.training.trainer import Trainer
+from memnet.training.validation import ValidationSet, split, spread
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+STARTS = ("fresh", "resume", "continue", "grow")
 
 
-def train(
+@dataclass(frozen=True)
+class Files:
+    """What a training writes: its weights, the log, the state to resume from, and the lock of the three."""
+
+    weights: Path
+    log: Path
+    state: Path
+    lock: Path
+
+    @classmethod
+    def of(cls, run: str, folder: Path | None = None) -> "Files":
+        """Those of a run in a folder, by default data/weights."""
+        folder = Path(folder or paths.WEIGHTS).expanduser()
+        return cls(*(folder / f"{run}.{suffix}" for suffix in ("safetensors", "csv", "state", "lock")))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a training has come, and where its weights are."""
+
+    step: int
+    steps: int
+    weights: Path
+    interrupted: bool = False  # by Ctrl-C or SIGTERM: nothing was written but the state
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.steps
+
+
+def train_run(
     run: str,
+    config: TrainingConfig | None = None,
     *,
-    steps: int | None = None,
+    start: str = "fresh",
     minutes: float | None = None,
-    recipe: str | None = None,
-    batch: int | None = None,
-    patch: int | None = None,
-    seed: int | None = None,
-    rate: float | None = None,
-    settle: float | None = None,
-    by_error: bool | None = None,
-    enlarge: int | None = None,
-    recursions: int | None = None,
-    precision: str | None = None,
+    plan_steps: bool = False,
     output: Path | None = None,
-    resume: bool = False,
-    extend: bool = False,
     overwrite: bool = False,
     device: str | None = None,
-    local_norms: bool = False,
-    compiled: bool | None = None,
-    recorded: bool | None = None,
+    eager: bool = False,
     progress: bool = True,
-) -> Path:
-    """Train a run to a budget of `steps`, or of `minutes` from which the steps are planned; the path of its weights.
+) -> Outcome:
+    """Train a run as `config` (the preset soap) says, for `minutes` at most; with `plan_steps` as many steps as fit.
 
-    With both, the schedule is of `steps` and this piece of it stops after `minutes`. `recipe` is soap unless given.
-    `resume` goes on with a stopped schedule, and ValueError says what is given that the schedule has not; `extend`
-    starts another cycle from finished weights; `precision` is the processor's best unless given. `seed` is that of new
-    weights and of the patches: unless given 0, and another for each cycle, which would draw the same patches again
-    otherwise. `rate` is the peak of the learning rate, `settle` the share of the steps, the last ones, in which batch
-    norms keep their statistics, `by_error` whether patches are then drawn by how wrong their inputs are, `enlarge` how
-    many times larger their edge is then (and so many fewer are drawn that their pixels are as many): the recipe's
-    unless given. With fewer `recursions` than the run's, new weights are those of a shallower network, which learns
-    faster by the second; the cycle that extends them gives them the run's (or as many as it is told, a multiple).
-    `compiled` says whether torch.compile fuses what it can, `recorded` whether a step becomes one CUDA graph: on one
-    GPU, unless given.
+    `start` is fresh (new weights, or those of the run's parent), resume (an unfinished training, whose configuration
+    `config` must equal if it is given), continue (another training stage from finished weights) or grow (such a stage,
+    with the run's number of recursions or that of `config`).
 
     In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
-    from). A schedule that is stopped before its end replaces no weights that gain more on held-back pictures.
-
-    Started by torchrun, all its processes train together on shares of one batch, with batch norms over the whole batch
-    unless `local_norms`; the first of them writes.
+    from). A training that is stopped before its end replaces no weights that gain more on the validation set. Under
+    torchrun all processes train one network and the main process writes. Raises ValueError for what cannot be done.
     """
-    began = time.monotonic()
-    with distributed.together(device or ("cuda" if torch.cuda.is_available() else "cpu")) as device:
-        what = registry.experiment(run)
-        folder = Path(output or paths.WEIGHTS)
-        files = {"weights": "safetensors", "log": "csv", "state": "state"}
-        files = {name: folder / f"{run}.{suffix}" for name, suffix in files.items()}
-        check_output(run, files, resume=resume, extend=extend, overwrite=overwrite)
-        learn, held = split(datasets.training_planes(what.training_set))
-        tensors, meta = checkpoints.load_state(files["state"]) if resume else ({}, None)
-        asked, recursions = recursions, meta["plan"].get("recursions") if meta else recursions
-        config = with_recursions(what, recursions)
-        told = {"batch": batch, "patch": patch, "settle": settle, "by_error": by_error, "enlarge": enlarge}
-        told |= {"peak": rate, "seed": seed, "precision": precision}
-        if meta:
-            plan = Plan(**meta["plan"])
-            check_resumed(plan, config, {"recipe": recipe, "steps": steps, "recursions": asked, **told})
-            model, cycles = build(config), []  # weights and cycles come with the state
-        else:
-            recipe, weights = recipe or "soap", files["weights"] if extend else None
-            model, cycles = start(what, config, weights, recipe=recipe, seed=seed or 0, folder=folder)
-            # Paper: float32. In bfloat16 convolutions can take half the time; statistics, loss, weights: float32.
-            told["precision"] = precision or ("float32" if recipe == "paper" else budget.native_precision(device))
-            told["seed"] = len(cycles) if seed is None else seed
-            told["recursions"] = None if config == what.config else recursions
-            plan = plan_for(recipe, 10 if steps is None else steps, **told)
-        stride = RECIPES[plan.recipe].stride
-        patches = Patches(
-            learn,
-            task=what.task,
-            patch=plan.patch,
-            stride=stride,
-            levels=what.levels,
-            balanced=what.balanced,
-            device=device,
-        )
-        if model.config != config:
-            deeper = deepened(model, config.recursions).to(device)
-            renew = {"batches": 25, "batch": plan.batch, "seed": plan.seed + 10**6}
-            model = selection.renew_statistics(deeper, patches, norms=added_norms(model, deeper), **renew)
-        if distributed.size() > 1 and not local_norms:
-            model = distributed.synchronised(model)
-        fast = {"compiled": compiled, "recorded": recorded}
-        looked_at = {"task": what.task, "levels": what.watched, "device": device}
-        held_back = HeldBack(held, **looked_at)
-        if meta is None and steps is None:
-            minutes = 30.0 if minutes is None else minutes
-            costs = budget.measure(model, patches, plan, held_back, **fast)
-            plan = distributed.agreed(costs.longest(plan, 60 * minutes - (time.monotonic() - began)))
-        trainer = Trainer(model, patches, plan, **fast)
-        trainer.cycles, trainer.before = cycles, deepcopy(model).eval() if cycles else None
-        if meta:
-            trainer.load_state(tensors, meta)
-        minutes = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
-        how = {"state": files["state"], "log": files["log"], "minutes": minutes, "progress": progress}
-        loop.train(trainer, held_back, **how, looks=plan.n_validations)
-        crops = HeldBack(some_of(learn), **looked_at)
-        path = finish(what, trainer, held_back, crops, files["weights"])
-        distributed.agreed(None)  # none goes before the first has written
-        return path
+    began, experiment, files = time.monotonic(), registry.experiment(run), Files.of(run, output)
+    check_start(files, start=start, overwrite=overwrite)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with distributed.process_group(device) as device, memory_errors():
+        images, validation_images = split(datasets.training_planes(experiment.training_set))
+        with only_training(files.lock):
+            check_start(files, start=start, overwrite=overwrite)
+            validation = validation_set(experiment, validation_images, device)
+            config, model, stages, saved = begin(experiment, config, files, start=start, device=device)
+            levels = ", ".join(map(str, experiment.training_levels))
+            tell(f"{run}: preparing {len(images)} training images at levels {levels}", progress)
+            patches = patches_for(experiment, images, config, device)
+            model = ready_to_train(model, network_config(experiment, config.recursions), patches, config)
+            if plan_steps:
+                tell(f"{run}: timing some steps", progress)
+                costs = budget.measure(model, patches, config, validation, eager=eager)
+                config = distributed.broadcast(costs.longest(config, 60 * minutes - (time.monotonic() - began)))
+            trainer = Trainer(model, patches, config, eager=eager)
+            trainer.stages, trainer.initial_model = stages, deepcopy(model).eval() if stages else None
+            if saved:
+                load_state(trainer, *saved)
+            left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
+            outputs = {"state": files.state, "log": files.log}
+            interrupted = loop.train(trainer, validation, **outputs, minutes=left, progress=progress)
+            if not interrupted:
+                crops = validation_set(experiment, spread(images), device)
+                finish(experiment, trainer, validation, crops, files.weights)
+            distributed.broadcast(None)  # no process ends before the main one has written
+    return Outcome(trainer.step_number, config.steps, files.weights, interrupted)
 
 
-def plan_for(recipe: str, steps: int, **told) -> Plan:
-    """The plan of a cycle as it was `told`; where that is None, as the recipe has it. ValueError for what cannot be."""
-    fixed = recipe_named(recipe)
-    for name in ("batch", "patch", "settle", "by_error"):
-        told[name] = getattr(fixed, name) if told[name] is None else told[name]
-    if told["enlarge"] is None:
-        told["enlarge"] = 1 if told["batch"] % fixed.enlarge**2 else fixed.enlarge
-    return Plan(recipe, steps, **told)
+# ----------------------------------------------------------------------------------------------------- how it starts
+def check_start(files: Files, *, start: str, overwrite: bool) -> None:
+    """Raise ValueError where a training would overwrite what is there, or has nothing to start from."""
+    if start not in STARTS:
+        raise ValueError(f"unknown start {start!r}: choose one of {', '.join(STARTS)}")
+    if start in ("continue", "grow") and not files.weights.exists():
+        raise ValueError(f"{files.weights} is not there to start from: train {files.weights.stem} first")
+    there = [path for path in (files.weights, files.log, files.state) if path.exists()]
+    if there and start == "fresh" and not overwrite:
+        raise ValueError(f"{there[0]} exists: give --resume, --continue, --grow, --overwrite or another --output")
 
 
-def check_output(run: str, files: dict[str, Path], *, resume: bool, extend: bool, overwrite: bool) -> None:
-    """Raise ValueError where a run would overwrite what is there, or has nothing to go on from."""
-    if resume and extend:
-        raise ValueError("--resume goes on with a stopped schedule and --extend starts another: give one of them")
-    if extend and not files["weights"].exists():
-        raise ValueError(f"{files['weights']} is not there to be extended: train {run} first")
-    there = [str(path) for path in files.values() if path.exists()]
-    if there and not (resume or extend or overwrite):
-        raise ValueError(f"{there[0]} exists: give --resume, --extend, --overwrite or another --output")
+def begin(
+    experiment: Experiment, config: TrainingConfig | None, files: Files, *, start: str, device: str
+) -> tuple[TrainingConfig, nn.Module, list[dict], tuple | None]:
+    """The configuration, the network to start from, the stages behind it, and the saved state of a resumed training."""
+    if start == "resume":
+        tensors, meta = checkpoints.load_state(files.state)
+        saved = saved_config(meta, files.state)
+        check_resumed(saved, config)
+        if meta["threads"] != torch.get_num_threads() and distributed.is_main_process():
+            words = f"{files.state} was made with {meta['threads']} threads, not {torch.get_num_threads()}"
+            print(f"memnet: {words}: the weights will differ in their last digits", file=sys.stderr)
+        return saved, build(network_config(experiment, saved.recursions)), [], (tensors, meta)
+    config = config or PRESETS["soap"]
+    if config.precision == "auto":
+        # Paper: float32. In bfloat16 convolutions can take half the time; statistics, loss, weights: float32.
+        config = replace(config, precision=budget.native_precision(device))
+    if start == "fresh":
+        model, stages = fresh_network(experiment, config, files.weights.parent)
+    else:
+        model, stages = finished_network(experiment, files.weights)
+    if start == "continue":
+        config = replace(config, recursions=getattr(model.config, "recursions", None))
+    config = replace(config, seed=config.seed + len(stages))  # other patches than in earlier stages
+    if config.recursions == getattr(experiment.config, "recursions", None):
+        config = replace(config, recursions=None)
+    return config, model, stages, None
 
 
-def check_resumed(plan: Plan, config: Config | StackConfig, told: dict) -> None:
-    """Raise ValueError where something is told that a stopped schedule, its plan or its network, has otherwise."""
-    has = asdict(plan) | {"recursions": getattr(config, "recursions", None)}
-    has["peak"] = plan.peak or RECIPES[plan.recipe].rate
-    for name, value in told.items():
-        if value is not None and value != has[name]:
-            words = f"the schedule that was stopped has {'rate' if name == 'peak' else name} {has[name]}, not {value}"
-            raise ValueError(f"{words}: leave that out with --resume, or begin anew with --overwrite")
+def fresh_network(experiment: Experiment, config: TrainingConfig, folder: Path) -> tuple[nn.Module, list[dict]]:
+    """A new network, or the run's parent with its stages: that in `folder`, or else the shipped one."""
+    if experiment.parent:
+        shipped = registry.weights_path(experiment.parent)
+        here = folder / shipped.name
+        return parent_network(experiment.parent, here if here.is_file() else shipped)
+    torch.manual_seed(config.seed)
+    return initialise(build(network_config(experiment, config.recursions)), config), []
 
 
-def with_recursions(what: Experiment, recursions: int | None) -> Config | StackConfig:
-    """The configuration of a run with that many recursions, its own unless given; ValueError where it has not any."""
-    if recursions is None:
-        return what.config
-    if isinstance(what.config, StackConfig):
-        raise ValueError(f"{what.name} is a network without recursions: leave their number out")
-    if recursions < 1 or what.config.recursions % recursions:
-        raise ValueError(f"{what.name} has {what.config.recursions} recursions: {recursions} is no part of them")
-    return replace(what.config, recursions=recursions)
-
-
-def start(
-    what: Experiment,
-    config: Config | StackConfig,
-    weights: Path | None,
-    *,
-    recipe: str,
-    seed: int,
-    folder: Path | None = None,
-) -> tuple[nn.Module, list[dict]]:
-    """The network to begin a cycle from and the cycles it has behind it: finished weights, its parent's or none.
-
-    New weights are of the configuration `config`; finished ones of that which they were trained with. A parent that
-    was trained into `folder` goes before the shipped one.
-    """
-    if weights:
-        model, history = checkpoints.load(weights)
-        if history["run"] != what.name:
-            raise ValueError(f"{weights} belongs to the run {history['run']}, not to {what.name}")
-        return model, history["cycles"]
-    if what.parent:
-        shipped = registry.weights_path(what.parent)
-        here = (folder or paths.WEIGHTS) / shipped.name
-        return from_parent(what.parent, here if here.is_file() else shipped)
-    torch.manual_seed(seed)
-    return initialise(build(config), recipe), []
-
-
-def from_parent(parent: str, weights: Path) -> tuple[nn.Module, list[dict]]:
-    """The network of the run `parent`, for another to begin from, and its cycles, marked as the parent's."""
+def parent_network(parent: str, weights: Path) -> tuple[nn.Module, list[dict]]:
+    """The network of the run `parent`, for another to start from, and its stages, marked as the parent's."""
     model, history = checkpoints.load(weights)
-    return model, [{"run": parent, **cycle} for cycle in history["cycles"]]
+    return model, [{"run": parent, **stage} for stage in history["stages"]]
 
 
-def finish(what: Experiment, trainer: Trainer, held_back: HeldBack, crops: HeldBack, path: Path) -> Path:
-    """Choose the best weights of a cycle and write them with the run's whole history.
+def finished_network(experiment: Experiment, weights: Path) -> tuple[nn.Module, list[dict]]:
+    """The network in a file of weights and the stages behind it; ValueError when it is of another run."""
+    model, history = checkpoints.load(weights)
+    if history["run"] != experiment.name:
+        raise ValueError(f"{weights} belongs to the run {history['run']}, not to {experiment.name}")
+    return model, history["stages"]
 
-    Those of a cycle that was stopped before its end replace none that gain more: they will do so when it has ended.
+
+def network_config(experiment: Experiment, recursions: int | None) -> Config | StackConfig:
+    """The network of a run with that many recursions, its own unless given; ValueError where it has not any."""
+    if recursions is None:
+        return experiment.config
+    if isinstance(experiment.config, StackConfig):
+        raise ValueError(f"{experiment.name} is a network without recursions: leave their number out")
+    if recursions < 1 or experiment.config.recursions % recursions:
+        number = experiment.config.recursions
+        raise ValueError(f"{experiment.name} has {number} recursions, of which {recursions} is no divisor")
+    return replace(experiment.config, recursions=recursions)
+
+
+def saved_config(meta: dict, state: Path) -> TrainingConfig:
+    """The configuration in the meta of a training state; ValueError naming the state when there is none."""
+    try:
+        return TrainingConfig(**meta["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{state} is broken or of another version ({error}): start anew with --overwrite") from error
+
+
+def check_resumed(saved: TrainingConfig, config: TrainingConfig | None) -> None:
+    """Raise ValueError where a configuration is given that the unfinished training has not."""
+    if config is None:
+        return
+    given = asdict(config)
+    for name, value in asdict(saved).items():
+        if given[name] != value and not (name == "precision" and given[name] == "auto"):
+            words = f"the unfinished training has {name} {value}, not {given[name]}"
+            raise ValueError(f"{words}: leave that out with --resume, or start anew with --overwrite")
+
+
+def patches_for(experiment: Experiment, images: Sequence, config: TrainingConfig, device: str) -> Patches:
+    """The training patches of a run."""
+    return Patches(
+        images,
+        task=experiment.task,
+        levels=experiment.levels,
+        balanced=experiment.balanced,
+        patch=config.patch,
+        stride=config.stride,
+        device=device,
+    )
+
+
+def tell(message: str, progress: bool) -> None:
+    """A line on stderr of the main process, where progress is shown."""
+    if progress and distributed.is_main_process():
+        print(f"memnet: {message}", file=sys.stderr)
+
+
+def validation_set(experiment: Experiment, images: Sequence, device: str) -> ValidationSet:
+    """Crops of images at a run's validation levels."""
+    return ValidationSet(images, task=experiment.task, levels=experiment.validation_levels, device=device)
+
+
+def ready_to_train(
+    model: nn.Module, wanted: Config | StackConfig, patches: Patches, config: TrainingConfig
+) -> nn.Module:
+    """The network, grown to the configuration that is `wanted`, with synchronised batch norms on several processes."""
+    if model.config != wanted:
+        larger = grow(model, wanted.recursions).to(patches.device)
+        renew = {"batches": 25, "batch": config.batch, "seed": config.seed + 10**6}
+        model = selection.renew_statistics(larger, patches, norms=added_norms(model, larger), **renew)
+    if distributed.world_size() > 1 and config.sync_bn:
+        model = distributed.sync_batch_norms(model)
+    return model
+
+
+@contextmanager
+def only_training(lock: Path) -> Iterator[None]:
+    """Hold the lock of a run's files; ValueError while another training writes to them."""
+    if fcntl is None or not distributed.is_main_process():
+        yield
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with lock.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                words = f"another training writes {lock.stem} in {lock.parent}"
+                raise ValueError(f"{words}: wait for its end, or give another --output") from error
+            if lock.exists() and lock.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """ValueError in place of what torch says when memory is not enough."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise ValueError(
+                "this training needs more memory than there is: choose a smaller batch or patch"
+            ) from error
+        raise
+
+
+# ------------------------------------------------------------------------------------------------------- how it ends
+def finish(
+    experiment: Experiment, trainer: Trainer, validation: ValidationSet, crops: ValidationSet, path: Path
+) -> None:
+    """Choose the best weights of a training stage and write them with the whole history.
+
+    Those of a stage that was stopped before its end replace none that gain more: they will do so when it has ended.
     """
-    choice, model, gains = selection.best_weights(trainer, held_back, crops)
-    steps, seconds, plan = trainer.step_number, trainer.seconds, trainer.plan
-    if steps < plan.steps and (kept := held_back_gain(path)) > gains[choice]:
-        words = f"{what.name} stopped at step {steps} of {plan.steps} with {gains[choice]:+.2f} dB"
-        if distributed.first():
-            print(f"{words}: {path} keeps its weights of {kept:+.2f} dB until the schedule ends", file=sys.stderr)
-        return path
-    cycle = {
-        **asdict(plan),
-        "steps": steps,
-        "planned_steps": plan.steps,
+    choice, model, gains = selection.best_weights(trainer, validation, crops)
+    unfinished = trainer.step_number < trainer.config.steps
+    if unfinished and (kept := psnr_gain_of(path)) > gains[choice]:
+        if distributed.is_main_process():
+            words = f"{path} keeps its weights of {kept:+.2f} dB until this training, now {gains[choice]:+.2f} dB, ends"
+            print(f"memnet: {words}", file=sys.stderr)
+        return
+    history = {
+        "run": experiment.name,
+        "task": experiment.task,
+        "training_set": experiment.training_set,
+        "levels": experiment.training_levels,
+        "stages": [*trainer.stages, stage_record(trainer, choice, gains[choice])],
+    }
+    if distributed.is_main_process():
+        checkpoints.save(path, model, history=history)
+
+
+def stage_record(trainer: Trainer, choice: str, gain: float) -> dict:
+    """What the history says of a training stage; `steps` are those that were made."""
+    config, seconds = trainer.config, trainer.seconds
+    return {
+        **asdict(config),
+        "steps": trainer.step_number,
+        "planned_steps": config.steps,
         "seconds": round(seconds, 1),
-        "images_per_second": round(steps * plan.batch / max(seconds, 1e-9), 1),
+        "images_per_second": round(trainer.step_number * config.batch / max(seconds, 1e-9), 1),
         "skipped": trainer.skipped,
         "weights": choice,
-        "held_back_gain": round(gains[choice], 4),
+        "psnr_gain": round(gain, 4),
         "hardware": provenance.hardware(trainer.patches.device),
-        "processes": distributed.size(),
+        "processes": distributed.world_size(),
+        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "commit": provenance.commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-    history = {"run": what.name, "task": what.task, "training_set": what.training_set}
-    history["levels"] = what.learnt
-    history["cycles"] = [*trainer.cycles, cycle]
-    if distributed.first():
-        checkpoints.save(path, model, history=history)
-    return path
 
 
-def written(run: str, folder: Path) -> bool:
-    """Whether the weights of a run in `folder` are of the training whose state lies beside them, at the same step."""
+def psnr_gain_of(weights: Path) -> float:
+    """What the network in a file gains on its validation set, in dB; -inf when there is none in it."""
     try:
-        meta = checkpoints.load_meta(folder / f"{run}.state")
-        cycle = checkpoints.load(folder / f"{run}.safetensors")[1]["cycles"][-1]
-    except ValueError:
-        return False
-    plan = meta["plan"]
-    wanted = {**plan, "planned_steps": plan["steps"], "steps": meta["step"]}
-    return all(cycle.get(name) == value for name, value in wanted.items())
-
-
-def held_back_gain(weights: Path) -> float:
-    """What the network in a file gains on held-back training pictures, in dB; -inf when there is none in it."""
-    try:
-        return checkpoints.load(weights)[1]["cycles"][-1]["held_back_gain"]
+        return checkpoints.load(weights)[1]["stages"][-1]["psnr_gain"]
     except ValueError:
         return float("-inf")
+
+
+def unfinished(run: str, folder: Path | None = None) -> TrainingConfig | None:
+    """The configuration of a run's training in a folder whose last weights are not written yet; None if there is none.
+
+    Raises ValueError where there is a training state that is broken.
+    """
+    files = Files.of(run, folder)
+    if not checkpoints.has_state(files.state):
+        return None
+    meta = checkpoints.load_meta(files.state)
+    config = saved_config(meta, files.state)
+    try:
+        stage = checkpoints.load(files.weights)[1]["stages"][-1]
+    except ValueError:
+        return config
+    expected = {**asdict(config), "planned_steps": config.steps}
+    return None if all(stage.get(name) == value for name, value in expected.items()) else config
+
+
+def train_runs(
+    runs: Sequence[str],
+    config: TrainingConfig | None = None,
+    *,
+    overrides: dict | None = None,
+    start: str = "fresh",
+    minutes: float | None = None,
+    plan_steps: bool = False,
+    output: Path | None = None,
+    **settings,
+) -> Iterator[tuple[str, Outcome | None]]:
+    """Train runs one after another in `minutes` in all; each with its outcome, None for one that got no time.
+
+    With `start` resume, unfinished trainings go on, finished ones are skipped, and those that have not begun begin.
+    A resumed training must have the settings in `overrides`.
+    """
+    began, config = time.monotonic(), replace(config or PRESETS["soap"], **overrides or {})
+    for number, run in enumerate(runs):
+        left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
+        saved, how = unfinished(run, output) if start == "resume" else None, start
+        if start == "resume" and not saved:
+            how = "fresh"
+            if Files.of(run, output).weights.exists():
+                yield run, Outcome(0, 0, Files.of(run, output).weights)
+                continue
+        if left == 0 and number:
+            yield run, None
+            continue
+        wanted, planned = (replace(saved, **overrides or {}), False) if saved else (config, plan_steps)
+        share = left / (len(runs) - number) if planned else left
+        outcome = train_run(run, wanted, start=how, minutes=share, plan_steps=planned, output=output, **settings)
+        yield run, outcome
+        if outcome.interrupted:
+            return

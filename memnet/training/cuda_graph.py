@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from memnet.network.model import PreActivation, ReconNet, RecursiveUnit
 
-STEPS_BEFORE_RECORDING = 3  # on a GPU: they compile, choose kernels and make the optimiser's state
+WARMUP_STEPS = 3  # on a GPU, before the capture: they compile, choose kernels and make the optimiser's state
 
 
-def compile_pieces(model: nn.Module, backend: str = "inductor") -> None:
-    """Have `torch.compile` fuse norms, activations and sums of the pieces that repeat: one graph serves all blocks.
+def compile_modules(model: nn.Module, backend: str = "inductor") -> None:
+    """Have `torch.compile` fuse norms, activations and sums of the modules that repeat: one graph serves all blocks.
 
     Copies of the model (`deepcopy`) are not compiled.
     """
@@ -24,8 +24,8 @@ def compile_pieces(model: nn.Module, backend: str = "inductor") -> None:
 
 
 @contextmanager
-def collected() -> Iterator[None]:
-    """No garbage, and none collected meanwhile: another graph that dies while one is recorded would spoil it."""
+def no_garbage_collection() -> Iterator[None]:
+    """Garbage is collected before and not meanwhile: another graph that dies during a capture would spoil it."""
     gc.collect()
     gc.disable()
     try:
@@ -34,31 +34,31 @@ def collected() -> Iterator[None]:
         gc.enable()
 
 
-class Recorded:
-    """A function of tensors on a GPU that is recorded as one CUDA graph and then replayed by a single launch.
+class CUDAGraph:
+    """A function of tensors on a GPU that is captured as one CUDA graph and then replayed by a single launch.
 
-    The first calls run as they are. From then on the function must do the same with tensors at the same places: what
-    changes from call to call has to come in as an argument or lie in a tensor.
+    The first calls run eagerly. From then on the function must do the same with tensors at the same addresses: what
+    changes from call to call is an argument or lies in a tensor.
     """
 
     def __init__(self, function: Callable[..., tuple[Tensor, ...]]):
         self.function, self.calls, self.graph = function, 0, None
-        self.aside = torch.cuda.Stream()
+        self.stream = torch.cuda.Stream()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """What the function returns for `inputs`, always of the shapes of the first call."""
-        if self.calls < STEPS_BEFORE_RECORDING:
+        if self.calls < WARMUP_STEPS:
             self.calls += 1
-            self.aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.aside):
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
                 outputs = self.function(*inputs)
-            torch.cuda.current_stream().wait_stream(self.aside)
+            torch.cuda.current_stream().wait_stream(self.stream)
             return outputs
         if self.graph is None:
             self.graph, self.inputs = torch.cuda.CUDAGraph(), [tensor.clone() for tensor in inputs]
-            with collected(), torch.cuda.graph(self.graph):
+            with no_garbage_collection(), torch.cuda.graph(self.graph):
                 self.outputs = self.function(*self.inputs)
-        for place, tensor in zip(self.inputs, inputs, strict=True):
-            place.copy_(tensor)
+        for captured, tensor in zip(self.inputs, inputs, strict=True):
+            captured.copy_(tensor)
         self.graph.replay()
         return tuple(tensor.clone() for tensor in self.outputs)

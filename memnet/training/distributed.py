@@ -1,6 +1,6 @@
-"""One training on several processes, as `torchrun` starts them: who is first, and what all have to agree on.
+"""One training on several processes, as `torchrun` starts them.
 
-Every process draws the whole batch with the same generator and works on its share. With synchronised batch norms and
+Every process draws the whole batch with the same generator and works on its shard. With synchronised batch norms and
 averaged gradients all of them make the step that one process would make, to rounding. Without torchrun there is one
 process and nothing here does anything.
 """
@@ -15,24 +15,24 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 
-def size() -> int:
-    """How many processes train together."""
+def world_size() -> int:
+    """How many processes train one network."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return dist.get_rank() if size() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
-def first() -> bool:
-    """Whether this process is the one that writes and speaks, also after the training together is over."""
-    return (rank() if size() > 1 else int(os.environ.get("RANK", "0"))) == 0
+def is_main_process() -> bool:
+    """Whether this process writes and prints, also after the process group is gone."""
+    return (rank() if world_size() > 1 else int(os.environ.get("RANK", "0"))) == 0
 
 
 @contextmanager
-def together(device: str) -> Iterator[str]:
-    """Join the processes that torchrun started, if it did; the device of this one: cpu, cuda, cuda:1 ..."""
+def process_group(device: str) -> Iterator[str]:
+    """Init the process group if torchrun started this process; its device: cpu, cuda, cuda:1 ..."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         if device.startswith("cuda:"):
             torch.cuda.set_device(device)
@@ -49,61 +49,61 @@ def together(device: str) -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def share(batch: Tensor) -> Tensor:
-    """This process's part of a batch (N, ...); ValueError when it cannot be shared out evenly."""
-    if len(batch) % size():
-        raise ValueError(f"a batch of {len(batch)} cannot be shared by {size()} processes: choose a multiple")
-    return batch[rank() :: size()]
+def shard(batch: Tensor) -> Tensor:
+    """This process's part of a batch (N, ...); ValueError when N is no multiple of the number of processes."""
+    if len(batch) % world_size():
+        raise ValueError(f"a batch of {len(batch)} cannot be split among {world_size()} processes: choose a multiple")
+    return batch[rank() :: world_size()]
 
 
 @torch.no_grad()
-def average(tensors: Sequence[Tensor]) -> None:
+def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over the processes."""
-    if size() == 1:
+    if world_size() == 1:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
-    flat /= size()
+    flat /= world_size()
     for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(mean.view(tensor.shape))
 
 
-def agreed(value):
-    """The first process's value, in all of them."""
-    if size() == 1:
+def broadcast(value):
+    """The main process's value, in all of them."""
+    if world_size() == 1:
         return value
     values = [value]
     dist.broadcast_object_list(values)
     return values[0]
 
 
-class SyncedNorm(nn.BatchNorm2d):
+class SyncBatchNorm2d(nn.BatchNorm2d):
     """A batch norm whose statistics in training are those of all processes' batches together."""
 
     def forward(self, v: Tensor) -> Tensor:
         """v (N, C, H, W) normalised; running statistics move as those of `BatchNorm2d`."""
-        if not self.training or size() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(v)
-        count, values = v.numel() // v.shape[1] * size(), v.float()
+        count, values = v.numel() // v.shape[1] * world_size(), v.float()
         mean = all_reduce(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean.view(1, -1, 1, 1)
         variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
-        self.remember(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        self.update_statistics(mean.detach(), variance.detach() * count / max(count - 1, 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(v.dtype)
 
     @torch.no_grad()
-    def remember(self, mean: Tensor, variance: Tensor) -> None:
+    def update_statistics(self, mean: Tensor, variance: Tensor) -> None:
         """Move the running statistics towards those of this batch."""
         self.num_batches_tracked += 1
-        share_of_new = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, share_of_new)
-        self.running_var.lerp_(variance, share_of_new)
+        new_share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, new_share)
+        self.running_var.lerp_(variance, new_share)
 
 
-def synchronised(model: nn.Module) -> nn.Module:
-    """The model with its batch norms made `SyncedNorm`, in place."""
+def sync_batch_norms(model: nn.Module) -> nn.Module:
+    """The model with its batch norms made `SyncBatchNorm2d`, in place."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = SyncedNorm
+            module.__class__ = SyncBatchNorm2d
     return model

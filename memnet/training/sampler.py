@@ -12,8 +12,8 @@ from memnet.protocol import tasks
 from memnet.protocol.tasks import Task
 
 FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
-CANDIDATES = 16  # patches that are looked at for each one that is drawn by its error
-EVEN_SHARE = 0.2  # of the patches drawn by their error, the share that is drawn evenly: no weight is above 1 / 0.2
+CANDIDATES = 16  # patches among which each one is drawn by importance sampling
+UNIFORM_SHARE = 0.2  # of importance sampling, the share that is uniform: no weight is above 1 / 0.2
 
 
 class Patches:
@@ -64,8 +64,8 @@ class Patches:
         if not self.positions:
             raise ValueError(f"no training picture holds a patch of {self.patch}x{self.patch} pixels")
 
-    def enlarged(self, times: int) -> "Patches":
-        """The same pictures for patches of `times` the edge; ValueError when no picture holds one."""
+    def grown(self, times: int) -> "Patches":
+        """The same images for patches of `times` the edge; ValueError when no image holds one."""
         larger = copy(self)
         larger.patch = times * self.patch
         larger.lay_grid()
@@ -97,12 +97,11 @@ class Patches:
         inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
         return inputs.float().unsqueeze(1) / FIXED_POINT, clean, self.importance[level]
 
-    def draw_by_error(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """As `draw`, but a patch comes the more often the more wrong its input is, and weighs the less for it.
+    def draw_by_importance(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Importance sampling: as `draw`, but a patch of a larger input error comes more often and weighs less.
 
-        A mean over patches that is weighted so is in expectation that of `draw`'s patches, but varies less: a smooth
-        patch has little to teach. A share of `EVEN_SHARE` is drawn evenly, and every draw has its part of small errors
-        and of large ones.
+        The weighted mean over such patches is in expectation that of `draw`'s patches, but varies less: a smooth patch
+        has little to teach. A share of `UNIFORM_SHARE` is uniform, and every batch has small errors and large ones.
         """
         # Paper: every patch once an epoch. The root of the error is about the size of a patch's gradient; noise is
         # everywhere alike, so there it is the error that a plain mean of neighbours leaves.
@@ -110,7 +109,7 @@ class Patches:
         blurred = functional.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
         errors = [(guess - clean).square().mean(dim=(1, 2, 3)).sqrt() for guess in (x, blurred)]
         wrong = importance * torch.minimum(*errors) + 1e-6
-        share = EVEN_SHARE / len(x) + (1 - EVEN_SHARE) * wrong / wrong.sum()
+        share = UNIFORM_SHARE / len(x) + (1 - UNIFORM_SHARE) * wrong / wrong.sum()
         # One patch from each of `count` equal parts of the chances, in the order of the errors: no draw is all easy.
         order = wrong.argsort()
         chance = torch.rand(count, generator=generator, device=self.device)

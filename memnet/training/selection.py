@@ -9,9 +9,9 @@ from torch import nn
 from memnet.network.runtime import cudnn
 from memnet.training.sampler import Patches
 from memnet.training.trainer import Trainer
-from memnet.training.validation import HeldBack
+from memnet.training.validation import ValidationSet
 
-AS_BEFORE = "as before"  # the choice of weights after a cycle that gained nothing
+INITIAL_MODEL = "initial model"  # the choice after a training stage that gained nothing
 SOLVED = "output weights solved"
 
 
@@ -41,7 +41,7 @@ def renew_statistics(
 
 @cudnn(allow_tf32=False)
 @torch.no_grad()
-def solve_output_weights(model: nn.Module, crops: HeldBack) -> nn.Module:
+def solve_output_weights(model: nn.Module, crops: ValidationSet) -> nn.Module:
     """A copy of a multi-supervised network with the output weights (eq. 11) that make the least error of y on `crops`.
 
     y is linear in them: a least-squares problem, in which they sum to 1 and every crop weighs as it does in the mean
@@ -64,26 +64,26 @@ def solve_output_weights(model: nn.Module, crops: HeldBack) -> nn.Module:
 
 
 def best_weights(
-    trainer: Trainer, held_back: HeldBack, crops: HeldBack | None = None
+    trainer: Trainer, validation: ValidationSet, crops: ValidationSet | None = None
 ) -> tuple[str, nn.Module, dict[str, float]]:
-    """Of the network, its average and both with renewed statistics, the one that gains most on held-back pictures.
+    """Of the network, its average and both with renewed statistics, the one of the largest PSNR gain in validation.
 
-    Weights that have settled belong to the statistics that they settled with: these are not renewed. After a further
-    cycle, the weights from before it stay where none of them gains more. On `crops` of training pictures the best one's
-    output weights are solved, and kept where it gains by that.
+    Weights that were trained with frozen statistics belong to these, which are not renewed. After a further training
+    stage the initial model stays where none of them gains more. On `crops` of training images the best one's output
+    weights are solved, and kept where it gains by that.
     """
-    renew = {"batches": 25, "batch": trainer.plan.batch, "seed": trainer.plan.seed + 10**6}
-    # The copy is not compiled, and in evaluation: looked at in training, its norms would learn the picture.
+    renew = {"batches": 25, "batch": trainer.config.batch, "seed": trainer.config.seed + 10**6}
+    # The copy is not compiled.
     candidates = {"last": deepcopy(trainer.model).eval(), "average": trainer.average}
-    for name in () if trainer.settled else ("last", "average"):
+    for name in () if trainer.frozen else ("last", "average"):
         candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)
-    if trainer.before:
-        candidates[AS_BEFORE] = trainer.before
-    gains = {name: held_back.gain(model) for name, model in candidates.items()}
+    if trainer.initial_model:
+        candidates[INITIAL_MODEL] = trainer.initial_model
+    gains = {name: validation.psnr_gain(model) for name, model in candidates.items()}
     best = max(gains, key=gains.get)
-    if crops and len(candidates[best].predictions(held_back.inputs[:1])[1]) > 1:
+    if crops and len(candidates[best].predictions(validation.inputs[:1])[1]) > 1:
         name = f"{best}, {SOLVED}"
         candidates[name] = solve_output_weights(candidates[best], crops)
-        gains[name] = held_back.gain(candidates[name])
+        gains[name] = validation.psnr_gain(candidates[name])
         best = max(best, name, key=gains.get)
     return best, candidates[best], gains

@@ -1,150 +1,141 @@
 """SOAP: an optimiser that sees a convolution's weights as one matrix instead of many numbers.
 
-This module knows parameters and gradients; it knows no network, no picture and no schedule.
+This module knows parameters and gradients; it knows no network, no image and no schedule.
 """
-
-from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
-SMALLEST = 1e-8  # what is added to a root of squares before it divides
-MEMORY = 0.95  # share of SOAP's covariances that stays from step to step
-REFRESHED_EVERY = 10  # steps of SOAP from one set of axes to the next
-FLOOR = 1e-7  # of the mean variance along SOAP's axes: less counts as that much
+EPSILON = 1e-8  # is added to a root of squares before it divides
+COVARIANCE_DECAY = 0.95  # share of the covariances that stays from step to step
+REFRESH_STEPS = 10  # from one eigenbasis to the next
+FLOOR = 1e-7  # of the mean variance along the eigenbasis: less counts as that much
 TINY = 1e-100  # above zero, also when squared
-WIDEST = 768  # edge of a matrix above which SOAP leaves the axes of its weights: they would take too much memory
+WIDEST = 768  # edge of a matrix above which there is no eigenbasis for it: it would take too much memory
 EDGES = ("rows", "columns")
 
 
-class ForKernels(torch.optim.Optimizer, ABC):
-    """One optimiser for the kernels of convolutions between feature maps, AdamW (fused) for all other parameters.
+class Soap(torch.optim.Optimizer):
+    """SOAP for the weights of convolutions between feature maps, AdamW (fused) for all other parameters.
 
-    A kernel (O, I, K, K) is the matrix (O, I K K) that it multiplies patches with. `groups` are as AdamW's, each with
-    its own `lr` (a tensor); kernels are found in all of them. As in fused optimisers nothing is read from the device,
+    Convolution weights (O, I, K, K) are the matrix (O, I K K) that multiplies patches. SOAP is AdamW in the eigenbasis
+    of the gradients' covariances by rows (O x O) and by columns (I K K x I K K, unless that is above `WIDEST`), which
+    is refreshed every `REFRESH_STEPS` steps (Vyas et al., 2024: "SOAP: improving and stabilizing Shampoo using Adam").
+
+    `groups` are as AdamW's, each with its own `lr` (a tensor). As in fused optimisers nothing is read from the device,
     and where `found_inf` is 1 no parameter moves.
     """
 
     def __init__(self, groups: list[dict], *, betas: tuple[float, float], capturable: bool = False):
-        kernels = [{**group, "params": list(filter(is_kernel, group["params"]))} for group in groups]
-        others = [{**group, "params": [p for p in group["params"] if not is_kernel(p)]} for group in groups]
-        self.rest = torch.optim.AdamW(others, betas=betas, fused=True, capturable=capturable)
-        super().__init__([group for group in kernels if group["params"]], {})
+        matrices = [{**group, "params": list(filter(is_matrix, group["params"]))} for group in groups]
+        others = [{**group, "params": [p for p in group["params"] if not is_matrix(p)]} for group in groups]
+        self.adamw = torch.optim.AdamW(others, betas=betas, fused=True, capturable=capturable)
+        super().__init__([group for group in matrices if group["params"]], {})
         self.own, self.betas = len(self.param_groups), betas
-        for kernel in self.kernels():
-            self.state[kernel] = self.at_first(kernel.detach())
-        self.param_groups += self.rest.param_groups
-        self.rest.state = self.state
+        for weight in self.weights():
+            self.state[weight] = initial_state(weight.detach())
+        self.param_groups += self.adamw.param_groups
+        self.adamw.state = self.state
         self.found_inf = None
 
-    def kernels(self) -> list[Tensor]:
-        """Those that this optimiser moves itself."""
-        return [kernel for group in self.param_groups[: self.own] for kernel in group["params"]]
+    def weights(self) -> list[Tensor]:
+        """The parameters that SOAP moves itself."""
+        return [weight for group in self.param_groups[: self.own] for weight in group["params"]]
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Go on from the state of an optimiser of the same parameters."""
         super().load_state_dict(state_dict)
-        self.rest.param_groups, self.rest.state = self.param_groups[self.own :], self.state
+        self.adamw.param_groups, self.adamw.state = self.param_groups[self.own :], self.state
 
     @torch.no_grad()
     def step(self) -> None:
         """Move all parameters that have a gradient; none where `found_inf` is 1."""
         for group in self.param_groups[: self.own]:
-            kernels = [kernel for kernel in group["params"] if kernel.grad is not None]
+            weights = [weight for weight in group["params"] if weight.grad is not None]
             good = torch.ones_like(group["lr"]) if self.found_inf is None else 1 - self.found_inf
             finite, rate = good > 0, group["lr"] * good
-            gradients = [torch.where(finite, kernel.grad, 0) for kernel in kernels]
-            updates = self.updates(kernels, gradients, good)
-            steps = [update.reshape(kernel.shape) for kernel, update in zip(kernels, updates, strict=True)]
-            torch._foreach_mul_(kernels, 1 - rate * group["weight_decay"])
-            torch._foreach_sub_(kernels, torch._foreach_mul(steps, rate))
-        self.rest.found_inf = self.found_inf
-        self.rest.step()
+            gradients = [torch.where(finite, weight.grad, 0) for weight in weights]
+            updates = self.updates(weights, gradients, good)
+            steps = [update.reshape(weight.shape) for weight, update in zip(weights, updates, strict=True)]
+            torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
+            torch._foreach_sub_(weights, torch._foreach_mul(steps, rate))
+        self.adamw.found_inf = self.found_inf
+        self.adamw.step()
 
-    @abstractmethod
-    def at_first(self, kernel: Tensor) -> dict[str, Tensor]:
-        """What is remembered of a kernel's gradients, before there are any."""
+    def updates(self, weights: list[Tensor], gradients: list[Tensor], good: Tensor) -> list[Tensor]:
+        """What to subtract from each at rate 1, (O, I K K). Where `good` is 0 the state stays."""
+        updates: list[Tensor] = [None] * len(weights)
+        for shape in dict.fromkeys(weight.shape for weight in weights):  # those of one shape together: fewer products
+            indices = [index for index, weight in enumerate(weights) if weight.shape == shape]
+            states = [self.state[weights[index]] for index in indices]
+            gradient = torch.stack([gradients[index].flatten(1) for index in indices])
+            for index, update in zip(indices, self.update(states, gradient, good), strict=True):
+                updates[index] = update
+        return updates
 
-    @abstractmethod
-    def updates(self, kernels: list[Tensor], gradients: list[Tensor], good: Tensor) -> list[Tensor]:
-        """What to subtract from each kernel at rate 1, (O, I K K). Where `good` is 0 what is remembered must stay."""
-
-    def refresh(self, step: int) -> None:
-        """To be called after each step, numbered from 1: what is too seldom to be part of every step."""
-
-
-class Soap(ForKernels):
-    """AdamW along the axes in which a kernel's gradients vary independently, instead of along each single weight.
-
-    The axes are the eigenvectors of the gradients' covariances by rows (O x O) and by columns (I K K x I K K, unless
-    that is above `WIDEST`), renewed every `REFRESHED_EVERY` steps (Vyas et al., 2024: "SOAP: improving and stabilizing
-    Shampoo using Adam").
-    """
-
-    def at_first(self, kernel: Tensor) -> dict[str, Tensor]:
-        matrix = torch.zeros_like(kernel.flatten(1), memory_format=torch.contiguous_format)
-        edges = {edge: size for edge, size in zip(EDGES, matrix.shape, strict=True) if size <= WIDEST}
-        remembered = {"mean": matrix, "square": matrix.clone(), "steps": matrix.new_zeros(())}
-        remembered |= {f"{edge}_covariance": matrix.new_zeros(size, size) for edge, size in edges.items()}
-        return remembered | {f"{edge}_axes": torch.eye(size).to(matrix) for edge, size in edges.items()}
-
-    def updates(self, kernels: list[Tensor], gradients: list[Tensor], good: Tensor) -> list[Tensor]:
-        found: list[Tensor] = [None] * len(kernels)
-        for shape in dict.fromkeys(kernel.shape for kernel in kernels):  # those of one shape together: fewer products
-            places = [place for place, kernel in enumerate(kernels) if kernel.shape == shape]
-            known = [self.state[kernels[place]] for place in places]
-            gradient = torch.stack([gradients[place].flatten(1) for place in places])
-            axes = {edge: together(known, f"{edge}_axes") for edge in EDGES if f"{edge}_axes" in known[0]}
-            for edge in axes:
-                by_rows = gradient if edge == "rows" else gradient.mT
-                move(known, f"{edge}_covariance", by_rows @ by_rows.mT, (1 - MEMORY) * good)
-            move(known, "mean", gradient, (1 - self.betas[0]) * good)
-            move(known, "square", along_axes(axes, gradient).square(), (1 - self.betas[1]) * good)
-            torch._foreach_add_([one["steps"] for one in known], good, alpha=1)  # without alpha it would read `good`
-            steps = together(known, "steps").clamp(min=1).view(-1, 1, 1)
-            seen = [1 - torch.pow(beta, steps) for beta in self.betas]
-            mean = along_axes(axes, together(known, "mean")) / seen[0]
-            update = along_weights(axes, mean / ((together(known, "square") / seen[1]).sqrt() + SMALLEST))
-            for place, one in zip(places, update, strict=True):
-                found[place] = one
-        return found
+    def update(self, states: list[dict[str, Tensor]], gradient: Tensor, good: Tensor) -> Tensor:
+        """What to subtract from matrices of one shape (N, O, I K K), whose states move on."""
+        basis = {edge: stacked(states, f"{edge}_basis") for edge in EDGES if f"{edge}_basis" in states[0]}
+        for edge in basis:
+            by_rows = gradient if edge == "rows" else gradient.mT
+            move(states, f"{edge}_covariance", by_rows @ by_rows.mT, (1 - COVARIANCE_DECAY) * good)
+        move(states, "mean", gradient, (1 - self.betas[0]) * good)
+        move(states, "square", projected(basis, gradient).square(), (1 - self.betas[1]) * good)
+        torch._foreach_add_([state["steps"] for state in states], good, alpha=1)  # without alpha it would read `good`
+        steps = stacked(states, "steps").clamp(min=1).view(-1, 1, 1)
+        corrections = [1 - torch.pow(beta, steps) for beta in self.betas]
+        mean = projected(basis, stacked(states, "mean")) / corrections[0]
+        return projected_back(basis, mean / ((stacked(states, "square") / corrections[1]).sqrt() + EPSILON))
 
     @torch.no_grad()
     def refresh(self, step: int) -> None:
-        """Turn the axes towards the eigenvectors: after the first step, which teaches nothing else, and every tenth."""
-        if step != 1 and step % REFRESHED_EVERY:
+        """Move the bases towards the eigenvectors: after step 1, which teaches nothing else, and every tenth step."""
+        if step != 1 and step % REFRESH_STEPS:
             return
-        known = [self.state[kernel] for kernel in self.kernels()]
+        states = [self.state[weight] for weight in self.weights()]
         for edge in EDGES:
-            sizes = [len(one.get(f"{edge}_axes", ())) for one in known]
+            sizes = [len(state.get(f"{edge}_basis", ())) for state in states]
             for size in filter(None, dict.fromkeys(sizes)):
-                alike = [one for one, its in zip(known, sizes, strict=True) if its == size]
-                axes, covariance = together(alike, f"{edge}_axes"), together(alike, f"{edge}_covariance")
-                if step == 1:
-                    found = torch.linalg.eigh(covariance)[1].flip(2)
-                else:
-                    order = (axes * (covariance @ axes)).sum(dim=1).argsort(dim=1, descending=True)
-                    found = turned(axes.gather(2, order[:, None].expand_as(axes)), covariance)
-                    for one, its in zip(alike, order.unbind(), strict=True):
-                        one["square"].copy_(one["square"].index_select(EDGES.index(edge), its))
-                torch._foreach_copy_([one[f"{edge}_axes"] for one in alike], found.unbind())
+                refresh_basis([s for s, its in zip(states, sizes, strict=True) if its == size], edge, first=step == 1)
         if step == 1:
-            torch._foreach_zero_([one[name] for one in known for name in ("mean", "square", "steps")])
+            torch._foreach_zero_([state[name] for state in states for name in ("mean", "square", "steps")])
 
 
-def turned(axes: Tensor, covariance: Tensor) -> Tensor:
-    """A step of orthogonal iteration: axes (N, A, A) nearer to the eigenvectors of covariances (N, A, A).
+def initial_state(weight: Tensor) -> dict[str, Tensor]:
+    """What SOAP remembers of a convolution's gradients, before there are any."""
+    matrix = torch.zeros_like(weight.flatten(1), memory_format=torch.contiguous_format)
+    edges = {edge: size for edge, size in zip(EDGES, matrix.shape, strict=True) if size <= WIDEST}
+    state = {"mean": matrix, "square": matrix.clone(), "steps": matrix.new_zeros(())}
+    state |= {f"{edge}_covariance": matrix.new_zeros(size, size) for edge, size in edges.items()}
+    return state | {f"{edge}_basis": torch.eye(size).to(matrix) for edge, size in edges.items()}
+
+
+def refresh_basis(states: list[dict[str, Tensor]], edge: str, *, first: bool) -> None:
+    """Refresh the bases of matrices whose `edge` is of one size; the squares stay with their eigenvectors."""
+    basis, covariance = stacked(states, f"{edge}_basis"), stacked(states, f"{edge}_covariance")
+    if first:
+        refreshed = torch.linalg.eigh(covariance)[1].flip(2)
+    else:
+        order = (basis * (covariance @ basis)).sum(dim=1).argsort(dim=1, descending=True)
+        refreshed = iterated(basis.gather(2, order[:, None].expand_as(basis)), covariance)
+        for state, its in zip(states, order.unbind(), strict=True):
+            state["square"].copy_(state["square"].index_select(EDGES.index(edge), its))
+    torch._foreach_copy_([state[f"{edge}_basis"] for state in states], refreshed.unbind())
+
+
+def iterated(basis: Tensor, covariance: Tensor) -> Tensor:
+    """A step of orthogonal iteration: bases (N, A, A) nearer to the eigenvectors of covariances (N, A, A).
 
     Those that come first give way least: let these have the largest variances.
     """
-    if not axes.is_cuda:
-        return torch.linalg.qr(covariance @ axes)[0]
-    found = orthonormal(lifted(covariance.double()) @ axes.double()).to(axes.dtype)
-    return torch.where(found.isfinite().all(dim=(1, 2), keepdim=True), found, axes)
+    if not basis.is_cuda:
+        return torch.linalg.qr(covariance @ basis)[0]
+    found = orthonormal(regularised(covariance.double()) @ basis.double()).to(basis.dtype)
+    return torch.where(found.isfinite().all(dim=(1, 2), keepdim=True), found, basis)
 
 
-def lifted(covariance: Tensor) -> Tensor:
-    """Covariances (N, A, A) in which nothing varies less than by a `FLOOR` of the mean, so that no axis is lost."""
+def regularised(covariance: Tensor) -> Tensor:
+    """Covariances (N, A, A) in which nothing varies less than a `FLOOR` of the mean: no direction is lost."""
     mean = covariance.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True)
     return covariance + torch.diag_embed((FLOOR * mean + TINY).expand(covariance.shape[:2]))
 
@@ -164,31 +155,31 @@ def orthonormal(matrices: Tensor) -> Tensor:
     return matrices
 
 
-def together(known: list[dict[str, Tensor]], name: str) -> Tensor:
-    """What is remembered by that name of several kernels, stacked."""
-    return torch.stack([one[name] for one in known])
+def stacked(states: list[dict[str, Tensor]], name: str) -> Tensor:
+    """A tensor of that name in several states, stacked."""
+    return torch.stack([state[name] for state in states])
 
 
-def move(known: list[dict[str, Tensor]], name: str, towards: Tensor, part: Tensor) -> None:
-    """Bring what is remembered by that name of several kernels by a `part` of the way `towards` (N, ...)."""
-    present = [one[name] for one in known]
+def move(states: list[dict[str, Tensor]], name: str, towards: Tensor, part: Tensor) -> None:
+    """Move the tensors of that name in several states by a `part` of the way `towards` (N, ...)."""
+    present = [state[name] for state in states]
     moves = torch._foreach_sub(towards.unbind(), present)
     torch._foreach_mul_(moves, part)
     torch._foreach_add_(present, moves)
 
 
-def along_axes(axes: dict[str, Tensor], matrices: Tensor) -> Tensor:
-    """Matrices (N, O, I K K) of numbers along the weights as those along `axes`, of either edge, of both or of none."""
-    matrices = axes["rows"].mT @ matrices if "rows" in axes else matrices
-    return matrices @ axes["columns"] if "columns" in axes else matrices
+def projected(basis: dict[str, Tensor], matrices: Tensor) -> Tensor:
+    """Matrices (N, O, I K K) of numbers along the weights in the eigenbasis of either edge, of both or of none."""
+    matrices = basis["rows"].mT @ matrices if "rows" in basis else matrices
+    return matrices @ basis["columns"] if "columns" in basis else matrices
 
 
-def along_weights(axes: dict[str, Tensor], matrices: Tensor) -> Tensor:
-    """The inverse of `along_axes`."""
-    matrices = axes["rows"] @ matrices if "rows" in axes else matrices
-    return matrices @ axes["columns"].mT if "columns" in axes else matrices
+def projected_back(basis: dict[str, Tensor], matrices: Tensor) -> Tensor:
+    """The inverse of `projected`."""
+    matrices = basis["rows"] @ matrices if "rows" in basis else matrices
+    return matrices @ basis["columns"].mT if "columns" in basis else matrices
 
 
-def is_kernel(parameter: Tensor) -> bool:
+def is_matrix(parameter: Tensor) -> bool:
     """Whether a parameter is a convolution's weights from several feature maps to several."""
     return parameter.ndim == 4 and min(parameter.shape[:2]) > 1

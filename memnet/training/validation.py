@@ -1,4 +1,4 @@
-"""Validation images: which training images are held out, and what a network gains on crops of them."""
+"""The validation set: training images that are kept from training, and the PSNR gain of a network on crops of them."""
 
 from collections.abc import Sequence
 
@@ -10,31 +10,31 @@ from memnet.network.runtime import cudnn, evaluating
 from memnet.protocol import metrics, tasks
 from memnet.protocol.tasks import Task
 
-HELD_BACK_EVERY = 37  # every 37th training picture is held back, to watch the gain on
-HELD_BACK_SIZE = 72  # edge of the crop that is looked at, a multiple of every scale and of JPEG's blocks
+VALIDATION_EVERY = 37  # every 37th training image is for validation
+CROP_SIZE = 72  # edge of a validation crop in pixels, a multiple of every scale and of JPEG's blocks
 
 CROPS = 30  # of training pictures, on which output weights are solved
 
 
 def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Of uint8 planes (H, W): those to learn from, and the held-back ones that are large enough to watch the gain on.
+    """Of uint8 planes (H, W): those to train on, and those to validate on, which are large enough for a crop.
 
-    Raises ValueError for a single plane, and when none of the held-back ones is large enough.
+    Raises ValueError for a single plane, and when no validation image is large enough.
     """
-    held = [p for p in planes[::HELD_BACK_EVERY] if min(p.shape) >= HELD_BACK_SIZE]
+    held = [p for p in planes[::VALIDATION_EVERY] if min(p.shape) >= CROP_SIZE]
     if len(planes) < 2 or not held:
-        raise ValueError(f"training takes two pictures or more, the first of {HELD_BACK_SIZE} pixels at least")
-    return [p for number, p in enumerate(planes) if number % HELD_BACK_EVERY], held
+        raise ValueError(f"training takes two images or more, the first of {CROP_SIZE} pixels at least")
+    return [p for number, p in enumerate(planes) if number % VALIDATION_EVERY], held
 
 
-def some_of(planes: Sequence[np.ndarray], count: int = CROPS) -> list[np.ndarray]:
+def spread(planes: Sequence[np.ndarray], count: int = CROPS) -> list[np.ndarray]:
     """`count` of the planes that are large enough for a crop, or all, spread over the whole sequence."""
-    large = [p for p in planes if min(p.shape) >= HELD_BACK_SIZE]
+    large = [p for p in planes if min(p.shape) >= CROP_SIZE]
     return large[:: max(1, len(large) // count)][:count]
 
 
-class HeldBack:
-    """Central crops of held-back pictures (uint8, `size` pixels or more) at every level: what a network gains there.
+class ValidationSet:
+    """Central crops of images (uint8 planes, `size` pixels or more), degraded at every level.
 
     `size` must be a multiple of every scale and of JPEG's blocks; `levels` are the task's unless given.
     """
@@ -46,7 +46,7 @@ class HeldBack:
         task: str | Task,
         levels: Sequence[int] | None = None,
         device="cpu",
-        size: int = HELD_BACK_SIZE,
+        size: int = CROP_SIZE,
     ):
         task = tasks.task(task)
         self.pairs, self.levels = [], tuple(levels or task.levels)
@@ -60,8 +60,8 @@ class HeldBack:
 
     @cudnn(allow_tf32=False)
     @torch.no_grad()
-    def gain(self, model: nn.Module) -> float:
-        """Mean over pictures and levels of PSNR(y) - PSNR(x), in float32, with the network's running statistics."""
+    def psnr_gain(self, model: nn.Module) -> float:
+        """Mean over images and levels of PSNR(y) - PSNR(x) in dB, in float32, with the network's running statistics."""
         with evaluating(model):
             outputs = torch.cat([model(x).float() for x in self.inputs.split(4)]).squeeze(1).cpu().numpy()
         gains = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from memnet.network.growth import added_norms, deepened
+from memnet.network.growth import added_norms, grow
 from memnet.network.model import PRESETS, VARIANTS, Config, MemNet, build, variant
 
 SHALLOW = Config(blocks=3, recursions=2, channels=4)
@@ -33,7 +33,7 @@ def test_constant_residuals_stay_exactly(name, recursions):
     model, x = used(config), torch.rand(2, 1, 9, 7)
     for block in model.blocks:
         nn.init.zeros_(block.recursive_unit.conv2.weight)
-    deeper = deepened(model, recursions)
+    deeper = grow(model, recursions)
     assert deeper.config == replace(config, recursions=recursions)
     assert not deeper.training
     torch.testing.assert_close(deeper(x), model(x), rtol=0, atol=1e-5)
@@ -44,7 +44,7 @@ def test_constant_residuals_stay_exactly(name, recursions):
 @torch.no_grad()
 def test_as_many_recursions_are_the_same_network():
     model, x = used(SHALLOW), torch.rand(1, 1, 9, 7)
-    assert torch.equal(deepened(model, 2)(x), model(x))
+    assert torch.equal(grow(model, 2)(x), model(x))
 
 
 @pytest.mark.parametrize("name", [None, *VARIANTS])
@@ -55,7 +55,7 @@ def test_what_is_added_changes_little_and_nothing_where_it_adds_nothing(name, mo
     moved = (model(x) - used(config, 0.0)(x)).abs().max()
     for small in (0.03, 0.003, 0.0):
         monkeypatch.setattr("memnet.network.growth.SMALL", small)
-        errors.append(float((deepened(model, 6)(x) - model(x)).abs().max() / moved))
+        errors.append(float((grow(model, 6)(x) - model(x)).abs().max() / moved))
     assert errors[1] < min(0.2, errors[0] / 5)
     assert errors[2] < 1e-5
 
@@ -63,7 +63,7 @@ def test_what_is_added_changes_little_and_nothing_where_it_adds_nothing(name, mo
 @torch.no_grad()
 def test_gates_see_all_states_that_come_of_a_recursion_alike():
     model, channels = used(SHALLOW), SHALLOW.channels
-    for block, (deeper, donor) in enumerate(zip(deepened(model, 6).blocks, model.blocks, strict=True), 1):
+    for block, (deeper, donor) in enumerate(zip(grow(model, 6).blocks, model.blocks, strict=True), 1):
         weights = deeper.gate_unit[2].weight.split(channels, dim=1)
         named = dict(zip(replace(SHALLOW, recursions=6).gate_sources(block), weights, strict=True))
         before = donor.gate_unit[2].weight.split(channels, dim=1)
@@ -76,7 +76,7 @@ def test_gates_see_all_states_that_come_of_a_recursion_alike():
 @torch.no_grad()
 def test_the_norms_of_what_is_added_are_named():
     model = used(SHALLOW)
-    deeper = deepened(model, 6)
+    deeper = grow(model, 6)
     names = added_norms(model, deeper)
     norms = [name for name, module in deeper.named_modules() if isinstance(module, nn.BatchNorm2d)]
     old = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -87,7 +87,7 @@ def test_the_norms_of_what_is_added_are_named():
 
 
 def test_every_new_number_learns():
-    deeper = deepened(used(SHALLOW), 4).train()
+    deeper = grow(used(SHALLOW), 4).train()
     deeper(torch.rand(2, 1, 9, 9)).square().mean().backward()
     still = [name for name, p in deeper.named_parameters() if not p.grad.abs().sum() > 0]
     assert not [name for name in still if "conv.bias" not in name], still
@@ -96,9 +96,9 @@ def test_every_new_number_learns():
 @pytest.mark.parametrize("recursions", [0, 1, 3])
 def test_only_multiples_are_reached(recursions):
     with pytest.raises(ValueError, match=f"2 recursions become a multiple of themselves, not {recursions}"):
-        deepened(MemNet(SHALLOW), recursions)
+        grow(MemNet(SHALLOW), recursions)
 
 
 def test_stacks_have_no_recursions():
     with pytest.raises(ValueError, match="without memory blocks"):
-        deepened(build(replace(PRESETS["plain"], layers=2, channels=2)), 6)
+        grow(build(replace(PRESETS["plain"], layers=2, channels=2)), 6)
