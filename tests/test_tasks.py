@@ -10,6 +10,7 @@ from memnet.protocol import images, tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import arrays, files
 from memnet.study import evaluation, registry, train_run
+from memnet.training.config import TrainingConfig
 from memnet.training.sampler import Patches
 
 TASKS = tuple(tasks.TASKS)
@@ -63,7 +64,8 @@ def inpainting(tmp_path, monkeypatch):
 
 
 def test_a_fourth_task_trains_evaluates_and_restores(inpainting, tmp_path):
-    train_run.train(inpainting, steps=10, batch=4, patch=12, device="cpu", progress=False)
+    config = TrainingConfig(steps=10, batch=4, patch=12)
+    train_run.train_run(inpainting, config, device="cpu", progress=False)
     model, image = registry.load(registry.run_for("holes")), made_images(5)[4]
     rows = [
         evaluation.evaluate(
@@ -135,6 +137,6 @@ DRAWN = {  # sums of 16 inputs and of their clean patches, and the weights of th
 def test_a_seed_draws_the_patches_that_the_committed_networks_learned_from(task):
     patches = Patches(made_images(), task=task, patch=24, balanced=True)
     x, clean, _ = patches.draw(16, torch.Generator().manual_seed(5))
-    chosen, _, weights = patches.draw_by_error(8, torch.Generator().manual_seed(6))
+    chosen, _, weights = patches.draw_by_importance(8, torch.Generator().manual_seed(6))
     found = [float(t.double().sum()) for t in (x, x.square(), clean, chosen, weights)] + patches.importance.tolist()
     assert found == pytest.approx(DRAWN[task], rel=1e-5)

@@ -160,7 +160,7 @@ def train(
     nn.init.zeros_(network.reconnet.conv.weight)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps)
-    generator, rows, losses = torch.Generator().manual_seed(0), [(0, np.nan, validation.gain(network))], []
+    generator, rows, losses = torch.Generator().manual_seed(0), [(0, np.nan, validation.psnr_gain(network))], []
     for step in range(1, steps + 1):
         x, clean, _ = patches.draw(batch, generator)
         loss = supervised_loss(network.train(), x, clean)
@@ -171,7 +171,7 @@ def train(
         schedule.step()
         losses.append(loss.item())
         if step % max(1, steps // 10) == 0 or step == steps:
-            rows.append((step, np.mean(losses), validation.gain(network)))
+            rows.append((step, np.mean(losses), validation.psnr_gain(network)))
             losses = []
     return pd.DataFrame(rows, columns=["step", "loss", "gain"])
 

@@ -377,6 +377,8 @@ def train_runs(
     A resumed training must have the settings in `overrides`.
     """
     began, config = time.monotonic(), replace(config or PRESETS["soap"], **overrides or {})
+    for run in runs:
+        registry.experiment(run)
     for number, run in enumerate(runs):
         left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
         saved, how = unfinished(run, output) if start == "resume" else None, start
