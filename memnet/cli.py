@@ -253,7 +253,7 @@ def check_tile(tile: str | None) -> int | str | None:
 def train(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs by name; `memnet runs` lists them.")],
     minutes: Annotated[
-        float | None, typer.Option(help="Budget of this command, for all runs; 30 without --steps.", min=0)
+        float | None, typer.Option(help="Budget of this command, for all runs; 30 without --steps.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Steps of each training; what the budget holds if left out.")
@@ -296,8 +296,8 @@ def train(
     starts = [name for name, given in (("resume", resume), ("continue", continue_), ("grow", grow)) if given]
     if len(starts) > 1:
         raise ValueError(f"--{starts[0]} and --{starts[1]} exclude each other: give one of them")
-    if minutes is not None and not minutes < 1e6:
-        raise ValueError(f"--minutes is a number below a million, got {minutes}")
+    if minutes is not None and not 0 <= minutes < 1e6:
+        raise ValueError(f"--minutes is from 0 to a million, got {minutes}")
     overrides = training.parse([*(parameter or []), *([] if steps is None else [f"steps={steps}"])])
     planned = "steps" not in overrides
     outcomes = train_run.train_runs(

@@ -333,6 +333,7 @@ def test_wrong_use_of_train(tiny_runs, tmp_path, monkeypatch):
     refused(memnet("train", "sr-M6R6"), "exists", "--overwrite")
     refused(memnet("train", "sr-M6R6", "--minutes", "inf", "--output", output), "--minutes", "inf")
     refused(memnet("train", "sr-M6R6", "--minutes", "nan", "--output", output), "--minutes", "nan")
+    refused(memnet("train", "sr-M6R6", "--minutes", "-1", "--output", output), "--minutes", "-1")
     refused(memnet("train", "sr-M6R6", "--preset", "best", "--output", output), "unknown preset 'best'")
     refused(memnet("train", "sr-M6R6", "-p", "learning_rate=1e300", "--output", output), "1e+300")
     assert not output.exists()

@@ -209,7 +209,7 @@ def test_the_wheel_finds_other_networks_through_memnet_weights(installed, tmp_pa
 
 @pytest.mark.slow
 def test_the_wheel_trains_into_the_users_folder(installed):
-    done = installed("memnet", "train", "sr-plain", "--steps", 2, "--batch", 2, MEMNET_DATA="/nowhere")
+    done = installed("memnet", "train", "sr-plain", "--steps", 20, MEMNET_DATA="/nowhere")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "memnet data fetch" in done.stderr
 
