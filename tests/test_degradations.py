@@ -62,7 +62,7 @@ def test_imresize_keeps_flat_pictures_flat_at_any_size(height, width, scale):
 def test_bad_resizing_is_refused():
     with pytest.raises(ValueError, match="scale above 0"):
         imresize(PLANE, 0)
-    with pytest.raises(ValueError, match="a plane"):
+    with pytest.raises(ValueError, match=r"numbers \(H, W\)"):
         imresize(np.zeros((4, 4, 3)), 2)
     with pytest.raises(ValueError, match="no multiple of 5"):
         bicubic(PLANE, 5)
@@ -72,9 +72,9 @@ def test_bad_resizing_is_refused():
 
 def test_levels_that_make_no_sense_are_refused():
     rng = np.random.default_rng(0)
-    for plane, sigma in ((PLANE, -1), (PLANE, float("nan")), (np.zeros((4, 4), np.uint8), 30)):
-        with pytest.raises(ValueError, match="sigma >= 0 is added to floats"):
-            gaussian_noise(plane, sigma, rng)
+    for sigma in (-1, float("nan")):
+        with pytest.raises(ValueError, match="sigma of noise is 0 or more"):
+            gaussian_noise(PLANE, sigma, rng)
     for quality in (0, 101):
         with pytest.raises(ValueError, match=f"1 to 100, got {quality}"):
             jpeg(PLANE, quality)

@@ -28,7 +28,7 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     "training": "loop selection budget state trainer sampler validation "
     "optimiser average loss config cuda_graph soap distributed",
     "restoration": "export files arrays tiling",
-    "protocol": "datasets tasks degradations metrics images download",
+    "protocol": "datasets tasks degradations metrics images photographs containers download",
     "network": "checkpoints folded growth runtime model",
 }
 MODULES = [

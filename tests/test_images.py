@@ -37,7 +37,7 @@ def test_a_gray_picture_is_its_own_luma_and_gray():
 def test_luma_is_that_of_scikit_image_and_changes_rgb_alike(colour_picture):
     rgb = images.to_float(colour_picture)
     ycbcr = images.rgb_to_ycbcr(rgb)
-    change = images.rgb_to_ycbcr(rgb + images.Y_TO_RGB * 0.1) - ycbcr
+    change = images.rgb_to_ycbcr(rgb + images.YCBCR_TO_RGB[0] * 0.1) - ycbcr
     np.testing.assert_allclose(change, np.broadcast_to([0.1, 0, 0], change.shape), atol=1e-12)
     np.testing.assert_allclose(images.rgb_to_ycbcr(rgb) * 255, rgb2ycbcr(colour_picture), atol=1e-9)
 
@@ -88,7 +88,7 @@ def bad_files(folder):
         "empty.png": "empty",
         "text.png": "no picture",
         "folder.png": "folder",
-        "bomb.png": "more pixels",
+        "bomb.png": "more pixels than are opened",
     }
 
 
@@ -131,22 +131,10 @@ def test_a_file_that_is_cut_anywhere_gives_a_picture_or_a_sentence(tmp_path, suf
     for length in np.linspace(1, len(content) - 1, 60).astype(int):
         cut.write_bytes(content[:length])
         try:
-            assert images.open_picture(cut).size in ((20, 30), (30, 20))
+            assert images.read_picture(cut).shape[:2] in ((20, 30), (30, 20))
         except ValueError as error:  # anything else fails the test
             broken += str(error).startswith(str(cut))
     assert broken > 5
-
-
-def test_a_second_frame_and_deep_levels_are_noticed(tmp_path):
-    picture = Image.fromarray(np.zeros((4, 5, 3), np.uint8))
-    picture.save(tmp_path / "one.png")
-    picture.save(tmp_path / "two.tif", save_all=True, append_images=[picture])
-    Image.fromarray(np.zeros((4, 5), np.uint16)).save(tmp_path / "deep.png")
-    found = {}
-    for name in ("one.png", "two.tif", "deep.png"):
-        info = images.open_picture(tmp_path / name).info
-        found[name] = (info["more_frames"], info["deep"])
-    assert found == {"one.png": (False, False), "two.tif": (True, False), "deep.png": (False, True)}
 
 
 def test_written_files_follow_the_umask(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image
 
 from memnet.network.model import Config, build
 from memnet.protocol import datasets, degradations, images, tasks
@@ -102,7 +102,7 @@ def test_type_and_range_are_kept(identity, colour_picture, dtype):
 
 def test_colour_is_kept_and_luma_restored(model, colour_picture):
     rgb = colour_picture / 255
-    restored = images.rgb_to_ycbcr(arrays.restore(rgb, task="denoising", model=model))
+    restored = images.rgb_to_ycbcr(arrays.restore(rgb, task="denoising", model=model, luma_only=True))
     before = images.rgb_to_ycbcr(rgb)
     np.testing.assert_allclose(restored[..., 1:].mean(), before[..., 1:].mean(), atol=0.01)
     expected = tiling.restore_plane(model, before[..., 0])
@@ -126,6 +126,7 @@ def test_super_resolution_enlarges(identity, colour_picture, scale):
         (np.zeros((4, 4), np.int32), "got int32"),
         (np.full((4, 4), np.nan), "not finite"),
         (np.full((4, 4), 200.0), r"lies in \[0, 1\]"),
+        ([[0.5]], "numpy array"),
     ],
 )
 def test_what_is_no_picture_is_refused(identity, image, words):
@@ -153,32 +154,6 @@ def restored_file(source, identity, **options):
     return photograph, picture
 
 
-def test_alpha_and_colour_profile_are_kept(tmp_path, identity, colour_picture):
-    alpha = np.arange(40 * 30, dtype=np.uint32).reshape(40, 30).astype(np.uint8)
-    path = tmp_path / "name with späces.png"
-    Image.fromarray(np.dstack([colour_picture, alpha])).save(path, icc_profile=b"profile")
-    _, picture = restored_file(path, identity)
-    assert picture.mode == "RGBA"
-    np.testing.assert_array_equal(np.asarray(picture)[..., 3], alpha)
-    assert picture.info["icc_profile"] == b"profile"
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LA", "I;16"])
-def test_every_common_mode_is_read(tmp_path, identity, colour_picture, mode):
-    if mode == "I;16":
-        picture = Image.fromarray(colour_picture[..., 0].astype(np.uint16) * 257)
-    else:
-        picture = Image.fromarray(colour_picture).convert(mode)
-    path = tmp_path / f"picture.{'tif' if mode in ('CMYK', 'I;16') else 'png'}"
-    picture.save(path)
-    photograph, restored = restored_file(path, identity)
-    assert restored.size == (30, 40)
-    assert restored.mode == {"1": "L", "I;16": "L", "P": "RGB", "CMYK": "RGB"}.get(mode, mode)
-    assert ("written with 8 bits" in photograph.remarks) == (mode == "I;16")
-    if mode == "I;16":
-        np.testing.assert_array_equal(np.asarray(restored), colour_picture[..., 0])
-
-
 def test_orientation_is_applied(tmp_path, identity, colour_picture):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
@@ -193,12 +168,6 @@ def test_first_frame_of_several_is_said(tmp_path, identity, colour_picture):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     photograph, _ = restored_file(tmp_path / "a.gif", identity)
     assert photograph.remarks == ("first frame of several",)
-
-
-def test_nan_in_a_float_tiff_is_refused(tmp_path):
-    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(ValueError, match=r"a\.tif: .*not finite"):
-        files.read_photograph(tmp_path / "a.tif")
 
 
 def test_nothing_is_replaced_unless_asked(tmp_path, identity, colour_picture):
@@ -290,30 +259,10 @@ def test_a_whole_picture_shows_its_progress_too(model):
     assert shares == [0.5, 1.0]  # one block of two recursions
 
 
-def test_a_container_that_limits_memory_is_asked(tmp_path):
-    assert tiling.container_memory(tmp_path) == []
-    (tmp_path / "memory.max").write_text("max\n")
-    assert tiling.container_memory(tmp_path) == []
-    (tmp_path / "memory.max").write_text("3000\n")
-    (tmp_path / "memory.current").write_text("1000\n")
-    assert tiling.container_memory(tmp_path) == [2000]
-    older = tmp_path / "older" / "memory"
-    older.mkdir(parents=True)
-    (older / "memory.limit_in_bytes").write_text("500")
-    (older / "memory.usage_in_bytes").write_text("600")
-    assert tiling.container_memory(tmp_path / "older") == [0]
-
-
 def test_an_overlap_beyond_the_reach_changes_nothing(model):
     plane, reach = np.random.default_rng(0).random((40, 50)), TINY.reach
     exact, more = (tiling.restore_plane(model, plane, tile=16, overlap=n) for n in (reach, 10**6))
     np.testing.assert_array_equal(exact, more)
-
-
-def test_cmyk_is_brought_to_srgb_by_its_profile(tmp_path, identity, colour_picture):
-    Image.fromarray(colour_picture).convert("CMYK").save(tmp_path / "a.jpg", icc_profile=b"rubbish")
-    with pytest.raises(ValueError, match=r"a\.jpg: the colour profile cannot be used"):
-        restored_file(tmp_path / "a.jpg", identity)
 
 
 def test_memory_for_the_picture_itself_is_a_few_bytes_a_pixel(identity):
@@ -338,21 +287,10 @@ def test_alpha_is_enlarged_with_the_picture(tmp_path, identity, colour_picture):
     np.testing.assert_allclose(large[..., 3], expected, atol=0.51)
 
 
-def test_lab_is_brought_to_srgb_by_its_profile(tmp_path, colour_picture):
-    lab = ImageCms.createProfile("LAB")
-    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
-    picture = ImageCms.applyTransform(Image.fromarray(colour_picture), to_lab)
-    picture.save(tmp_path / "a.tif", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
-    found = files.read_photograph(tmp_path / "a.tif").pixels
-    assert np.abs(found.astype(int) - colour_picture).mean() < 3
-    plain = np.asarray(picture.convert("RGB")) if picture.mode != "LAB" else np.asarray(picture)
-    assert np.abs(plain.astype(int) - colour_picture).mean() > 20
-
-
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux says so in this way")
 def test_free_memory_falls_with_what_is_taken(monkeypatch, tmp_path):
     report = tmp_path / "meminfo"
-    monkeypatch.setattr("memnet.restoration.tiling.container_memory", lambda cgroup: [])
+    monkeypatch.setattr("memnet.restoration.tiling.group_memory", lambda root, membership: [])
     monkeypatch.setattr(tiling, "Path", lambda name: report if name == "/proc/meminfo" else Path(name))
     for kilobytes in (123, 4567):
         report.write_text(f"MemTotal: 999999 kB\nMemAvailable: {kilobytes} kB\n")
@@ -362,6 +300,89 @@ def test_free_memory_falls_with_what_is_taken(monkeypatch, tmp_path):
 def test_links_that_lead_in_a_circle_keep_no_other_picture_from_it(tmp_path, colour_picture):
     images.write_picture(tmp_path / "a.png", colour_picture)
     (tmp_path / "loop.png").symlink_to("loop.png")
-    sources, wrong = files.expand([tmp_path / "loop.png", tmp_path / "a.png"])
+    sources, wrong, _ = files.expand([tmp_path / "loop.png", tmp_path / "a.png"])
     assert tmp_path / "a.png" in sources
     assert len(sources) + len(wrong) == 2
+
+
+def test_limits_on_memory_of_a_group_and_of_those_around_it_are_asked(tmp_path):
+    assert tiling.group_memory(tmp_path, "0::/user/job\n") == []
+
+    def limit(folder, most, used, unused):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in {"max": most, "current": used, "stat": f"anon 5\ninactive_file {unused}"}.items():
+            (tmp_path / folder / f"memory.{name}").write_text(f"{text}\n")
+
+    limit("user/job", "max", 800, 0)
+    limit("user", 3000, 1000, 100)
+    limit("", 500, 900, 0)
+    limit("elsewhere", 1, 1, 0)
+    assert tiling.group_memory(tmp_path, "0::/user/job\n") == [2100, 0]
+
+
+def test_limits_on_memory_of_version_1_are_asked(tmp_path):
+    folder = tmp_path / "memory" / "slurm" / "job_7"
+    folder.mkdir(parents=True)
+    for name, text in {"limit_in_bytes": "500", "usage_in_bytes": "400", "stat": "total_inactive_file 30"}.items():
+        (folder / f"memory.{name}").write_text(f"{text}\n")
+    membership = "5:cpu,cpuacct:/slurm\n4:memory:/slurm/job_7\n"
+    assert tiling.group_memory(tmp_path, membership) == [130]
+
+
+@pytest.mark.parametrize(("luma_only", "lowest", "highest"), [(False, 30, 34), (True, 21, 23)])
+def test_colour_noise_goes_when_all_channels_are_restored(luma_only, lowest, highest):
+    clean = datasets.embedded_colour()[0][1][40:140, 40:140] / 255
+    noisy = degradations.gaussian_noise(clean, 25, np.random.default_rng(0))
+    restored = arrays.restore(noisy, task="denoising", model=registry.load("denoising-M6R6-any"), luma_only=luma_only)
+    assert lowest < -10 * np.log10(np.mean((restored - clean) ** 2)) < highest
+
+
+def test_strength_mixes_input_and_result(model, colour_picture):
+    how = {"task": "jpeg", "model": model}
+    image = colour_picture / 255
+    full = arrays.restore(image, **how)
+    np.testing.assert_allclose(arrays.restore(image, **how, strength=0), image, atol=1e-6)
+    np.testing.assert_allclose(arrays.restore(image, **how, strength=0.25), 0.75 * image + 0.25 * full, atol=1e-6)
+    with pytest.raises(ValueError, match="strength is a number from 0"):
+        arrays.restore(image, **how, strength=1.5)
+
+
+@pytest.mark.parametrize("run", TRAINED)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 50)])
+def test_the_smallest_images_keep_their_mean(run, shape):
+    task = registry.experiment(run).task
+    if task == "super-resolution":
+        pytest.skip("its input is at least two pixels high and wide")
+    image = np.full(shape, 0.6) + np.random.default_rng(0).normal(0, 0.02, shape)
+    assert abs(arrays.restore(image, task=task, model=registry.load(run)).mean() - image.mean()) < 4 / 255
+
+
+def test_a_network_in_training_mode_is_evaluated_and_left_so():
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.still = torch.nn.BatchNorm2d(1), torch.nn.BatchNorm2d(1)
+
+        def predictions(self, x):
+            y = self.norm(x)
+            return y, [y]
+
+    model, image = Own(), np.random.default_rng(0).random((9, 9))
+    model.still.eval()
+    left, right = tiling.predict(model, image)[0], tiling.predict(Own().eval(), image)[0]
+    np.testing.assert_array_equal(left, right)
+    assert (model.training, model.norm.training, model.still.training) == (True, True, False)
+    assert model.norm.num_batches_tracked == 0
+
+
+def test_a_damaged_network_is_refused(identity):
+    with torch.no_grad():
+        identity.reconnet.conv.bias.fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"not finite .* weights are damaged"):
+        arrays.restore(np.zeros((9, 9)), task="jpeg", model=identity)
+
+
+def test_an_image_that_no_memory_holds_is_refused_before_it_is_tried(identity, monkeypatch):
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 1000)
+    with pytest.raises(MemoryError, match="the image itself needs"):
+        arrays.restore(np.zeros((20, 20)), task="jpeg", model=identity)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from memnet import paths
 from memnet.paths import atomic_write, images_root
-from memnet.protocol import degradations, images
+from memnet.protocol import degradations, images, photographs
 from memnet.protocol.download import File, download_all
 
 EMBEDDED_SIZE = 192  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
@@ -235,10 +235,10 @@ def folder(path: Path, *, plane: Callable[[np.ndarray], np.ndarray] = images.lum
     Raises ValueError when there is none.
     """
     paths = picture_files(path)
-    return Pictures(names_of(paths), lambda i: plane(images.read_picture(paths[i])))
+    return Pictures(unique_stems(paths), lambda i: plane(images.read_picture(paths[i])))
 
 
-def names_of(files: Sequence[Path]) -> list[str]:
+def unique_stems(files: Sequence[Path]) -> list[str]:
     """The names of files without their suffix, and with it where they differ in that alone (or in small letters)."""
     stems = Counter(file.stem.casefold() for file in files)
     return [file.stem if stems[file.stem.casefold()] == 1 else file.name for file in files]
@@ -249,10 +249,10 @@ def picture_files(path: Path) -> list[Path]:
     path = Path(path)
     if not path.is_dir():
         raise ValueError(f"{path} is no folder of pictures")
-    suffixes = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
+    suffixes = photographs.suffixes()
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
     if not found:
-        raise ValueError(f"{path} holds no picture ({', '.join(sorted(suffixes))})")
+        raise ValueError(f"{path} holds no picture ({', '.join(suffixes)})")
     return found
 
 

@@ -1,7 +1,8 @@
-"""What happens to a picture before it is restored: noise, bicubic shrinking, JPEG; and how the result is scored.
+"""What happens to an image before it is restored: noise, bicubic shrinking, JPEG.
 
-Planes are floats in [0, 1], (H, W), unless a docstring says uint8. The protocol is section 5.1 of the paper as the
-field reads it: MATLAB's imresize, the IJG encoder, noise that is not clipped.
+Images are (H, W), of any kind that `images.as_float` takes; results are floats in [0, 1].
+The protocol is section 5.1 of the paper as the field reads it: MATLAB's imresize, the IJG encoder, noise that is not
+clipped.
 """
 
 import io
@@ -16,19 +17,21 @@ from memnet.protocol import images
 
 
 def imresize(image: np.ndarray, scale: float, *, antialias: bool = True) -> np.ndarray:
-    """MATLAB's imresize (bicubic, a = -0.5, antialiased when it shrinks, symmetric borders) of a plane, float64.
+    """MATLAB's imresize (bicubic, a = -0.5, antialiased when it shrinks, symmetric borders) of an image, float64.
 
-    (H, W) becomes (ceil(scale H), ceil(scale W)). Raises ValueError unless there is a plane and scale > 0.
+    (H, W) becomes (ceil(scale H), ceil(scale W)), in the units of the image: gray levels of a uint8 stay gray levels.
+    Raises ValueError unless there is an image (H, W) of numbers and scale > 0.
     `antialias=False` is MATLAB's option of that name, which no published protocol uses.
     """
-    if image.ndim != 2 or 0 in image.shape or not scale > 0:
-        raise ValueError(f"imresize takes a plane (H, W) and a scale above 0, got {image.shape} and {scale}")
+    if image.ndim != 2 or 0 in image.shape or not scale > 0 or image.dtype.kind not in "uif":
+        what = f"{image.dtype} {image.shape}"
+        raise ValueError(f"imresize takes numbers (H, W) and a scale above 0, got {what} and {scale}")
     rows, columns = (resampling_matrix(size, scale, antialias) for size in image.shape)
     return (columns @ (rows @ np.asarray(image, float)).T).T
 
 
 def enlarged_rows(image: np.ndarray, scale: int, rows: slice) -> np.ndarray:
-    """`imresize(image, scale)[rows]` of a plane, float64, without the others: what is large comes strip by strip."""
+    """`imresize(image, scale)[rows]` of an image, float64, without the others: what is large comes strip by strip."""
     vertical = resampling_matrix(image.shape[0], scale)[rows]
     first, last = vertical.indices.min(), vertical.indices.max() + 1
     part = vertical[:, first:last] @ np.asarray(image[first:last], float)
@@ -59,31 +62,35 @@ def cubic(x: np.ndarray) -> np.ndarray:
 
 
 def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
-    """A plane shrunk by `scale` and enlarged back (H, W); ValueError unless scale >= 1 and H, W are multiples."""
+    """An image (H, W) shrunk by `scale` and enlarged back, floats in [0, 1].
+
+    Raises ValueError unless scale >= 1 and H, W are multiples.
+    """
     if scale < 1:
         raise ValueError(f"a scale is 1 or more, got {scale}")
     if any(size % scale for size in image.shape):
-        raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is no multiple of {scale}: crop it first")
-    return imresize(imresize(image, 1 / scale), scale)
+        raise ValueError(f"an image of {image.shape[0]}x{image.shape[1]} is no multiple of {scale}: crop it first")
+    return imresize(imresize(images.as_float(image), 1 / scale), scale)
 
 
 def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """A plane with white Gaussian noise of `sigma` grey levels (of 255); not clipped, so values leave [0, 1].
+    """An image with white Gaussian noise of `sigma` gray levels (of 255); not clipped, so floats that leave [0, 1].
 
-    Raises ValueError unless the plane is of floats and sigma >= 0.
+    Raises ValueError for sigma < 0 and for what is no image.
     """
-    if not np.issubdtype(image.dtype, np.floating) or not sigma >= 0:
-        raise ValueError(f"noise of sigma >= 0 is added to floats in [0, 1], got sigma {sigma} and {image.dtype}")
+    if not sigma >= 0:
+        raise ValueError(f"the sigma of noise is 0 or more, got {sigma}")
+    image = images.as_float(image)
     return image + rng.normal(0, sigma / 255, image.shape)
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """A plane rounded to uint8, compressed by the IJG encoder at `quality` (1-100) and decoded; floats in [0, 1].
+    """An image (H, W) rounded to uint8, compressed by the IJG encoder at `quality` (1-100), decoded; floats in [0, 1].
 
-    Raises ValueError for another quality.
+    Raises ValueError for another quality, and for what is no image.
     """
     if not 1 <= quality <= 100:
         raise ValueError(f"the quality of a JPEG is 1 to 100, got {quality}")
     file = io.BytesIO()
-    Image.fromarray(images.to_uint8(image)).save(file, "JPEG", quality=quality)
+    Image.fromarray(images.to_uint8(images.as_float(image))).save(file, "JPEG", quality=quality)
     return images.to_float(np.asarray(Image.open(file)))

@@ -1,128 +1,108 @@
 """Pictures as arrays (H, W) or (H, W, 3): reading, writing, colour spaces as MATLAB has them, borders."""
 
-import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from memnet.paths import atomic_write
+from memnet.protocol import photographs
 
 # BT.601, studio swing, from R, G, B in [0, 1] to Y, Cb, Cr in grey levels: MATLAB's rgb2ycbcr
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
 YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
-Y_TO_RGB = 255 / 219  # what a change of Y adds to R, to G and to B when Cb and Cr stay
+YCBCR_TO_RGB = np.linalg.inv(TO_YCBCR / 255.0).T  # rows: what changes of Y, Cb and Cr add to R, G and B
 TO_GRAY = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])  # MATLAB's rgb2gray
+NOISY = (-4.0, 5.0)  # what the values of a float image may reach with noise of sigma up to 255
 STRIP = 256  # rows of a picture whose floats are there at a time
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """The picture in a file as uint8, (H, W) if it is gray and (H, W, 3) RGB otherwise; alpha is dropped.
+    """The image in a file as uint8, (H, W) if it is gray and (H, W, 3) RGB otherwise; alpha is dropped.
 
-    Raises ValueError, with the file's name and the reason, when there is no readable picture.
+    Raises ValueError, with the file's name and the reason, when there is no readable image.
     """
-    with open_picture(path) as picture:
-        return eight_bits(path, np.asarray(picture)) if is_deep(picture) else gray_or_rgb(picture)
-
-
-def gray_or_rgb(picture: Image.Image) -> np.ndarray:
-    """The uint8 pixels of an opened picture of 8 bits: (H, W) if it is gray, (H, W, 3) RGB otherwise; no alpha."""
-    return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB"))
-
-
-def is_deep(picture: Image.Image) -> bool:
-    """Whether an opened picture has gray levels of more than 8 bits."""
-    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
-
-
-def eight_bits(path: Path, values: np.ndarray) -> np.ndarray:
-    """Deep gray levels as uint8: floats from [0, 1], integers from [0, 65535]; ValueError on anything else."""
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: the picture holds values that are not finite (NaN or infinity)")
-    top = 1.0 if np.issubdtype(values.dtype, np.floating) else 65535
-    if values.min() < 0 or values.max() > top:
-        raise ValueError(f"{path}: gray levels lie outside [0, {top:g}] ({values.min():g} to {values.max():g})")
-    return np.concatenate([to_uint8(values[rows] / top) for rows in strips(len(values))])
-
-
-def strips(height: int) -> Iterator[slice]:
-    """Slices of STRIP rows each, so that the floats of a large picture are never there all at once."""
-    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
-
-
-def open_picture(path: Path) -> Image.Image:
-    """A Pillow image, loaded and turned upright; ValueError, naming file and reason, when there is none.
-
-    Its info says whether there are `more_frames` and whether they are `deep`, of more than 8 bits.
-    """
-    path = Path(path) if isinstance(path, str) else path
-    content = read_bytes(path)
-    if not content:
-        raise ValueError(f"{path}: the file is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as picture:
-                deep = ";16" in str(picture.tile) or picture.mode in ("I", "F")
-                picture.load()
-                loaded = ImageOps.exif_transpose(picture)
-                loaded.info |= {"deep": deep, "more_frames": has_more_frames(picture)}
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: this is no picture that can be read") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path}: the picture claims more pixels than are safe to open ({error})") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # a decoder that is given rubbish raises anything: IndexError, struct.error ...
-        raise ValueError(f"{path}: the picture is broken ({error})") from error
-    return loaded
-
-
-def has_more_frames(picture: Image.Image) -> bool:
-    """Whether an opened file holds a second frame or page that can be found."""
-    try:
-        picture.seek(1)
-    except Exception:  # what follows the first frame may be missing or rubbish: then there is no other
-        return False
-    return True
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file; ValueError with its name and the reason when it cannot be read."""
-    try:
-        if path.is_dir():
-            raise ValueError(f"{path}: this is a folder, not a picture")
-        if path.exists() and not path.is_file():
-            raise ValueError(f"{path}: this is a device or a pipe, not a file")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: there is no such file") from error
-    except OSError as error:
-        raise ValueError(f"{path}: the file cannot be read ({error.strerror})") from error
+    return to_8_bits(photographs.read_photograph(path).pixels)
 
 
 def write_picture(path: Path, image: np.ndarray, **options) -> None:
-    """Write uint8, or floats in [0, 1], whole or not at all; the name says the format.
+    """Write uint8, uint16, or floats in [0, 1] with 8 bits, whole or not at all; the name says the format.
 
-    (H, W) is gray and (H, W, 3) colour; (H, W, 2) and (H, W, 4) are these with alpha.
-    `options` go to Pillow's save (`icc_profile=`, `quality=` ...).
+    (H, W) is gray and (H, W, 3) colour; (H, W, 2) and (H, W, 4) are these with alpha. `options` go to
+    Pillow's save (`icc_profile=`, `quality=` ...). Raises ValueError for other arrays.
     """
-    path = Path(path)
-    image = image if image.dtype == np.uint8 else to_uint8(image)
-    with atomic_write(path) as partial:
+    check_values(image)
+    image = to_uint8(image) if image.dtype.kind == "f" else to_8_bits(image)
+    with atomic_write(Path(path)) as partial:
         Image.fromarray(image).save(partial, **options)
 
 
+def strips(height: int) -> Iterator[slice]:
+    """Slices of STRIP rows each, so that the floats of a large image are never there all at once."""
+    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
+
+
+def check_values(image: np.ndarray) -> None:
+    """Raise ValueError unless this is an array of uint8, uint16, or finite floats with black at 0 and white at 1.
+
+    Noise that is not clipped may leave [0, 1], as far as NOISY.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image is a numpy array, got {type(image).__name__}")
+    if image.dtype in (np.uint8, np.uint16):
+        return
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"an image is uint8, uint16, or float in [0, 1], got {image.dtype}")
+    if image.size and not np.isfinite(image).all():
+        raise ValueError("the image holds values that are not finite (NaN or infinity)")
+    if image.size and not (NOISY[0] <= image.min() and image.max() <= NOISY[1]):
+        raise ValueError(
+            f"a float image lies in [0, 1], got {image.min():.3g} to {image.max():.3g}: divide it by its white level"
+        )
+
+
+def as_float(image: np.ndarray) -> np.ndarray:
+    """An image of any kind as float64 in [0, 1]: uint8 / 255, uint16 / 65535, floats as they are.
+
+    Raises ValueError for other arrays (`check_values`).
+    """
+    check_values(image)
+    return np.asarray(image, float) if image.dtype.kind == "f" else image / float(np.iinfo(image.dtype).max)
+
+
+def as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats in [0, 1] in the type of an image: rounded to levels for integers, clipped for all."""
+    if np.issubdtype(dtype, np.floating):
+        return values.clip(0, 1).astype(dtype)
+    top = np.iinfo(dtype).max
+    return np.clip(np.round(values * float(top)), 0, top).astype(dtype)
+
+
 def to_float(image: np.ndarray) -> np.ndarray:
-    """uint8 of any shape to float64 in [0, 1]."""
+    """uint8 of any shape to float64 in [0, 1]; ValueError for another type."""
+    check_uint8(image)
     return image / 255.0
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1] of any shape to uint8: rounded, clipped."""
-    return np.clip(np.round(image * 255.0), 0, 255).astype(np.uint8)
+    """Floats in [0, 1] of any shape to uint8: rounded, clipped; ValueError for another type."""
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"floats in [0, 1] are turned into uint8, got {image.dtype}")
+    return as_type(image, np.dtype(np.uint8))
+
+
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """uint16 to uint8, rounded; uint8 as it is."""
+    if image.dtype == np.uint8:
+        return image
+    return np.concatenate([np.round(image[rows] / 257.0).astype(np.uint8) for rows in strips(len(image))])
+
+
+def check_uint8(image: np.ndarray) -> None:
+    """Raise ValueError unless the image is uint8."""
+    if getattr(image, "dtype", None) != np.uint8:
+        raise ValueError(f"the image is to be uint8, got {getattr(image, 'dtype', type(image).__name__)}")
 
 
 def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
@@ -131,14 +111,22 @@ def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """uint8 luma (H, W), 16 to 235, of a uint8 RGB picture as MATLAB's rgb2ycbcr; a gray picture is its own luma."""
+    """uint8 luma (H, W), 16 to 235, of a uint8 RGB picture as MATLAB's rgb2ycbcr; a gray picture is its own luma.
+
+    Raises ValueError for another type.
+    """
+    check_uint8(image)
     if image.ndim == 2:
         return image
     return np.round(rgb_to_ycbcr(to_float(image))[..., 0] * 255.0).astype(np.uint8)
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """uint8 gray (H, W), 0 to 255, of a uint8 RGB picture as MATLAB's rgb2gray; a gray picture is itself."""
+    """uint8 gray (H, W), 0 to 255, of a uint8 RGB picture as MATLAB's rgb2gray; a gray picture is itself.
+
+    Raises ValueError for another type.
+    """
+    check_uint8(image)
     if image.ndim == 2:
         return image
     return np.round(image @ TO_GRAY).clip(0, 255).astype(np.uint8)

@@ -16,71 +16,103 @@ def restore(
     task: str | Task,
     model: nn.Module,
     scale: int | None = None,
+    luma_only: bool = False,
+    strength: float = 1.0,
     tile: int | str | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
-    """A restored copy of a picture (H, W) or (H, W, 3), uint8 or float in [0, 1], in the same type and range.
+    """A restored copy of an image (H, W) or (H, W, 3), in the same type and range.
 
-    Colour: the network restores Y; Cb and Cr are kept, or enlarged bicubically. Super-resolution takes the small
-    picture and `scale` (2, 3, 4), and gives (scale H, scale W). `tile`, `overlap`, `ensemble` and `progress` are those
-    of `restore_plane`. Raises ValueError on anything else.
+    Types are uint8, uint16, and floats in [0, 1]; noise that was not clipped may leave [0, 1], the result does not.
+    Super-resolution takes the small image and `scale` (2, 3, 4), and gives (scale H, scale W).
+
+    Colour: denoising restores Y, Cb and Cr, each by the network, in three times the time. Deblocking restores Cb and Cr
+    at half their size, as JPEG mostly stores them, in 1.5 times the time. Super-resolution, and all tasks with
+    `luma_only` (the paper's way), restore Y; Cb and Cr are kept or enlarged bicubically. `strength` from 0 to 1 mixes
+    the input (enlarged, if need be) with the result. The other options are those of `restore_plane`.
+    Raises ValueError on anything else, and MemoryError when the image itself does not fit the memory.
     """
+    task = tasks.task(task)
     check_image(image)
-    check_scale(tasks.task(task), scale)
+    check_scale(task, scale)
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is a number from 0 (the input) to 1 (the result), got {strength}")
+    chroma = image.ndim == 3 and not luma_only and task.chroma_shrink
+    shrinks = [1, chroma, chroma] if chroma else [1]  # of Y, Cb and Cr
     height, width = (size * (scale or 1) for size in image.shape[:2])
-    y = np.empty((height, width), np.float32)
-    for rows in images.strips(height):
-        y[rows] = luma_of(seen(image, rows, scale))
-    change = tiling.restore_plane(model, y, tile=tile, overlap=overlap, ensemble=ensemble, progress=progress)
-    change -= y
+    tiling.check_memory(height * width * (8 + 4 * len(shrinks) + image.ndim * image.dtype.itemsize))
+    costs, done, changes = [1 / shrink**2 for shrink in shrinks], 0, []
+    for channel, shrink in enumerate(shrinks):
+        seen_by_network = shrunk(enlarged_channel(image, channel, scale), shrink)
+        within = progress and part_of(progress, done / sum(costs), costs[channel] / sum(costs))
+        options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "progress": within}
+        changes.append(tiling.restore_plane(model, seen_by_network, **options) - seen_by_network)
+        done += costs[channel]
     restored = np.empty((height, width, *image.shape[2:]), image.dtype)
     for rows in images.strips(height):
-        values = seen(image, rows, scale) + to_rgb(change[rows], image.ndim)
-        restored[rows] = images.to_uint8(values) if image.dtype == np.uint8 else values.clip(0, 1)
+        change = [grown(change, rows, shrink)[:, :width] for change, shrink in zip(changes, shrinks, strict=True)]
+        values = seen(image, rows, scale) + strength * to_rgb(np.stack(change, axis=-1), image.ndim)
+        restored[rows] = images.as_type(values, image.dtype)
     return restored
 
 
+def part_of(progress: Callable[[float], None], begin: float, length: float) -> Callable[[float], None]:
+    """The progress of a part of the work that begins at a share of the whole and has a length."""
+    return lambda share: progress(begin + share * length)
+
+
+def shrunk(channel: np.ndarray, scale: int) -> np.ndarray:
+    """A channel (H, W) as its means over squares of `scale` pixels; the last row and column count more often."""
+    if scale == 1:
+        return channel
+    height, width = (-(-size // scale) for size in channel.shape)
+    padded = np.pad(channel, [(0, -size % scale) for size in channel.shape], mode="edge")
+    return padded.reshape(height, scale, width, scale).mean(axis=(1, 3))
+
+
+def grown(channel: np.ndarray, rows: slice, scale: int) -> np.ndarray:
+    """Some rows of a channel that is enlarged by `scale`."""
+    return channel[rows] if scale == 1 else degradations.enlarged_rows(channel, scale, rows)
+
+
+def enlarged_channel(image: np.ndarray, channel: int, scale: int | None) -> np.ndarray:
+    """Y, Cb or Cr (0, 1, 2; a gray image is its own Y) as the network sees it: float32 (H, W)."""
+    height, width = (size * (scale or 1) for size in image.shape[:2])
+    values = np.empty((height, width), np.float32)
+    for rows in images.strips(height):
+        part = seen(image, rows, scale)
+        values[rows] = images.rgb_to_ycbcr(part)[..., channel] if part.ndim == 3 else part
+    return values
+
+
 def seen(image: np.ndarray, rows: slice, scale: int | None) -> np.ndarray:
-    """Some rows of a picture as the network sees them: float64, enlarged bicubically (not clipped) by a scale."""
+    """Some rows of an image as the network sees them: float64, enlarged bicubically (not clipped) by a scale."""
     if scale is None:
-        return as_float(image[rows])
-    planes = [image] if image.ndim == 2 else [image[..., c] for c in range(image.shape[2])]
-    large = [degradations.enlarged_rows(plane, scale, rows) for plane in planes]
+        return images.as_float(image[rows])
+    channels = [image] if image.ndim == 2 else [image[..., c] for c in range(image.shape[2])]
+    large = [degradations.enlarged_rows(channel, scale, rows) for channel in channels]
     values = np.stack(large, axis=-1) if image.ndim == 3 else large[0]
-    return images.to_float(values) if image.dtype == np.uint8 else values
+    return values if image.dtype.kind == "f" else values / float(np.iinfo(image.dtype).max)
 
 
-def as_float(image: np.ndarray) -> np.ndarray:
-    """uint8 as float64 in [0, 1]; floats as float64."""
-    return images.to_float(image) if image.dtype == np.uint8 else np.asarray(image, float)
-
-
-def luma_of(values: np.ndarray) -> np.ndarray:
-    """Y (H, W) of floats (H, W) or (H, W, 3)."""
-    return images.rgb_to_ycbcr(values)[..., 0] if values.ndim == 3 else values
+def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
+    """An image enlarged bicubically, in its own type."""
+    parts = (seen(image, rows, scale) for rows in images.strips(len(image) * scale))
+    return np.concatenate([images.as_type(values, image.dtype) for values in parts])
 
 
 def to_rgb(change: np.ndarray, ndim: int) -> np.ndarray:
-    """What a change of Y (H, W) adds to a gray picture, or to R, G and B alike while Cb and Cr stay."""
-    return change if ndim == 2 else (change * images.Y_TO_RGB)[..., None]
+    """What changes (H, W, n) of the first n of Y, Cb and Cr add to a gray image, or to R, G and B."""
+    return change[..., 0] if ndim == 2 else change @ images.YCBCR_TO_RGB[: change.shape[-1]]
 
 
 def check_image(image: np.ndarray) -> None:
-    """Raise ValueError unless this is a picture that `restore` takes."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"a picture is a numpy array, got {type(image).__name__}")
+    """Raise ValueError unless this is an image that `restore` takes."""
+    images.check_values(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
-        raise ValueError(f"a picture is (H, W) or (H, W, 3) with at least one pixel, got {image.shape}")
-    if image.dtype == np.uint8:
-        return
-    if not np.issubdtype(image.dtype, np.floating):
-        raise ValueError(f"a picture is uint8, or float in [0, 1], got {image.dtype}")
-    if not np.isfinite(image).all():
-        raise ValueError("the picture holds values that are not finite (NaN or infinity)")
-    if image.min() < 0 or image.max() > 1:
-        raise ValueError(f"a float picture lies in [0, 1], got {image.min():.3g} to {image.max():.3g}: divide it first")
+        raise ValueError(f"an image is (H, W) or (H, W, 3) with at least one pixel, got {image.shape}")
 
 
 def check_scale(task: Task, scale: int | None) -> None:

@@ -16,9 +16,10 @@ CHANNELS = {"denoising": 3, "super-resolution": 1, "jpeg": 1}  # of Y, Cb, Cr of
 
 
 class RgbNet(nn.Module):
-    """A network for colour: RGB (N, 3, H, W) in [0, 1] in and out, clipped, as `memnet.restore` gives it.
+    """A network for colour: RGB (N, 3, H, W) in [0, 1] in and out, clipped.
 
-    The first `channels` of Y, Cb and Cr go through the network; the others stay as they are.
+    The first `channels` of Y, Cb and Cr go through the network; the others stay as they are. (`memnet.restore` also
+    restores Cb and Cr of a JPEG, at half their size.)
     """
 
     def __init__(self, model: nn.Module, channels: int):

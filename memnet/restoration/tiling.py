@@ -3,19 +3,22 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import nn
 
 from memnet.network.folded import InferenceNet, inference_form
-from memnet.network.runtime import cudnn, device_of
+from memnet.network.runtime import cudnn, device_of, evaluating
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
 UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
 MAPS_AT_WORK = 8  # feature maps of a picture's size that a network holds beside its memories
+GROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+GROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 ORIENTATIONS = tuple(product((False, True), range(4)))  # mirrored or not, quarter turns
+SMALLEST = 8  # pixels: smaller images are mirrored to this edge, as networks shift the mean of 1x1 by 80 gray levels
 PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that share 16 with their neighbour
 
 
@@ -27,12 +30,19 @@ def predict(
     """y and [y_1 .. y_M] (float64) of a whole plane (H, W), floats in [0, 1], in float32 where the model lives.
 
     `progress` is called with the share that is done: after every recursion, or at the end where a network has none.
+    The network may be in training mode: it is evaluated, and left as it was. Raises ValueError when `plane` is not of
+    floats, and when what comes out is not finite.
     """
+    if plane.dtype.kind != "f":
+        raise ValueError(f"a network takes floats in [0, 1], got {plane.dtype}")
     x = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
     device = device_of(model)
     model = inference_form(model)
     shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
-    y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last), **shown)
+    with evaluating(model):
+        y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last), **shown)
+    if not torch.isfinite(y).all():
+        raise ValueError("the network gives values that are not finite (NaN or infinity): its weights are damaged")
     if progress and not shown:
         progress(1.0)
     return as_plane(y), [as_plane(prediction) for prediction in y_m]
@@ -60,9 +70,13 @@ def restore_plane(
     own inference, whose seams are part of the printed numbers. An `ensemble` is the mean over the plane's eight
     orientations, in eight times the time (Timofte et al., CVPR 2016). `progress` is called with the share that is done.
 
-    A network of somebody's own, without `config.reach`, sees whole pictures: ValueError for a `tile` of pixels without
-    an `overlap`.
+    Edges below SMALLEST are mirrored to it first. A network of somebody's own, without `config.reach`, sees whole
+    images: ValueError for a `tile` of pixels without an `overlap`.
     """
+    if min(plane.shape) < SMALLEST:
+        mirrored = np.pad(plane, [(0, max(SMALLEST - size, 0)) for size in plane.shape], mode="symmetric")
+        options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "progress": progress}
+        return restore_plane(model, mirrored, **options)[: plane.shape[0], : plane.shape[1]]
     model = inference_form(model)
     if ensemble:
         mean, parts = np.zeros(plane.shape, np.float32), len(ORIENTATIONS)
@@ -111,18 +125,47 @@ def free_memory(device: torch.device) -> int:
     if not report.exists():
         return UNKNOWN_MEMORY
     lines = dict(line.split(":", 1) for line in report.read_text().splitlines())
-    return min([int(lines["MemAvailable"].split()[0]) * 1024, *container_memory(Path("/sys/fs/cgroup"))])
+    groups = Path("/proc/self/cgroup")
+    limits = group_memory(Path("/sys/fs/cgroup"), groups.read_text()) if groups.exists() else []
+    return min([int(lines["MemAvailable"].split()[0]) * 1024, *limits])
 
 
-def container_memory(cgroup: Path) -> list[int]:
-    """Bytes that are left of the limit that a container sets, if it does (control groups of version 2 or 1)."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        if (cgroup / limit).exists() and (text := (cgroup / limit).read_text().strip()) != "max":
-            return [max(int(text) - int((cgroup / used).read_text()), 0)]
-    return []
+def group_memory(root: Path, membership: str) -> list[int]:
+    """Bytes left of each limit on the control groups of a process: containers, Slurm jobs, systemd units.
+
+    `root` is where control groups of version 2 or 1 are mounted, `membership` the content of /proc/self/cgroup. A limit
+    may be set on the group itself or on any group around it. Files in the cache that are not in use count as free.
+    """
+    left = []
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mount, names = (root / "memory", GROUP_V1) if controllers else (root, GROUP_V2)
+        group = PurePosixPath(path.lstrip("/"))
+        for folder in (mount / part for part in (group, *group.parents)):
+            left += memory_of_group(folder, *names)
+    return left
+
+
+def memory_of_group(folder: Path, limit: str, used: str, unused: str) -> list[int]:
+    """Bytes left of the limit of one control group; nothing where it has none or says nothing."""
+    try:
+        most = (folder / limit).read_text().strip()
+        if most == "max":
+            return []
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return [max(int(most) - int((folder / used).read_text()) + int(stat.get(unused, 0)), 0)]
+    except OSError:
+        return []
+
+
+def check_memory(bytes_needed: int) -> None:
+    """Raise MemoryError when the processor has less free memory than an image itself will need."""
+    free = free_memory(torch.device("cpu"))
+    if bytes_needed > free:
+        needed, there = (f"{number / 2**30:.1f} GiB" for number in (bytes_needed, free))
+        raise MemoryError(f"the image itself needs {needed} of memory, and {there} are free")
 
 
 def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
