@@ -4,6 +4,8 @@ import csv
 import errno
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from memnet import cli
+from memnet import cli, paths
 from memnet.network import checkpoints
 from memnet.network.model import PRESETS, Config, build
 from memnet.protocol import images
@@ -126,17 +128,16 @@ def test_a_disk_that_takes_nothing_loses_nothing(tiny_runs, tmp_path, colour_pic
     words = ("restore", tmp_path / "a.png", tmp_path / "b.png", "--task", "jpeg", "--output", tmp_path, "--overwrite")
     assert memnet(*words).exit_code == 0
     before = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
-    save, saved = Image.Image.save, []
+    write, written = Path.write_bytes, []
 
-    def refuse(picture, file, **options):
-        saved.append(file)
-        if len(saved) == 2:
-            with open(file, "wb") as half:
-                half.write(b"half of it")
+    def refuse(path, content):
+        written.append(path)
+        if len(written) == 2:
+            write(path, content[: len(content) // 2])
             raise OSError(number, os.strerror(number))
-        return save(picture, file, **options)
+        return write(path, content)
 
-    monkeypatch.setattr(Image.Image, "save", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     refused(memnet(*words), "b.png", os.strerror(number), "1 of 2 failed", code=cli.SOME_FAILED)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
 
@@ -200,7 +201,7 @@ def test_what_may_not_be_read_is_said_and_the_others_go_on(tiny_runs, tmp_path, 
 
 
 def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture, monkeypatch):
-    images.write_picture(tmp_path / "a.png", colour_picture)
+    images.write_picture(tmp_path / "a.png", colour_picture[..., 0])
     restore_plane, given = tiling.restore_plane, []
 
     def watched(model, plane, **how):
@@ -244,6 +245,107 @@ def test_results_are_not_replaced_unless_asked(tiny_runs, tmp_path, colour_pictu
     refused(memnet(*words), "is there already", "--overwrite", code=cli.SOME_FAILED)
     assert (tmp_path / "a-denoised.png").read_bytes() == before
     assert memnet(*words, "--overwrite").exit_code == 0
+
+
+def test_one_image_may_be_given_the_name_of_its_result(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    words = ("restore", tmp_path / "a.png", "--task", "jpeg", "--output")
+    assert memnet(*words, tmp_path / "new" / "b.jpg").exit_code == 0
+    with Image.open(tmp_path / "new" / "b.jpg") as picture:
+        assert (picture.format, picture.size) == ("JPEG", (30, 40))
+    images.write_picture(tmp_path / "c.png", colour_picture)
+    refused(memnet("restore", tmp_path, "--task", "jpeg", "--output", tmp_path / "b.jpg"), "the name of one file")
+    refused(memnet(*words, tmp_path / "a.png"), "its result would replace", "1 of 1 failed", code=cli.SOME_FAILED)
+
+
+def test_a_comparison_shows_before_and_after(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    words = ("restore", tmp_path, "--task", "super-resolution", "--level", 2, "--output", tmp_path, "--compare")
+    assert memnet(*words).exit_code == 0
+    both = images.read_picture(tmp_path / "a-x2-compare.png")
+    assert both.shape == (80, 2 * 60 + 4, 3)
+    np.testing.assert_array_equal(both[:, 64:], images.read_picture(tmp_path / "a-x2.png"))
+    assert np.abs(both[::2, :60:2].astype(int) - colour_picture).mean() < np.abs(both[::2, :60:2]).mean() / 2
+    assert memnet(*words, "--overwrite").exit_code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a-x2-compare.png", "a-x2.png", "a.png"]
+
+
+def test_strength_0_gives_the_input(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    words = ("restore", tmp_path / "a.png", "--task", "denoising", "--output", tmp_path, "--strength")
+    assert memnet(*words, 0).exit_code == 0
+    np.testing.assert_array_equal(images.read_picture(tmp_path / "a-denoised.png"), colour_picture)
+    assert memnet(*words, 2).exit_code == cli.WRONG_USE
+
+
+def test_several_images_end_in_a_table_and_a_list_of_what_failed(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    (tmp_path / "b.png").write_text("rubbish")
+    result = memnet("restore", tmp_path, "--task", "jpeg", "--output", tmp_path / "o")
+    *_, head, first, second = result.stdout.splitlines()
+    assert head.split() == ["image", "size", "seconds", "result"]
+    assert first.split()[0::3] == [str(tmp_path / "a.png"), "a-deblocked.png"]
+    assert second.split()[0::2] == [str(tmp_path / "b.png"), "failed"]
+    assert result.stderr.splitlines()[-1] == f"memnet: 1 of 2 failed: {tmp_path / 'b.png'}"
+
+
+def test_a_folder_says_what_it_leaves_out(tiny_runs, tmp_path, colour_picture):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.jfif", "c.tga", ".hidden"):
+        Image.fromarray(colour_picture).save(
+            folder / name, "JPEG" if name == "b.jfif" else None if "." in name[1:] else "PNG"
+        )
+    (folder / "notes.txt").write_text("text")
+    result = memnet("restore", folder, "--task", "jpeg", "--output", tmp_path / "o")
+    assert result.exit_code == 0
+    assert result.stderr == f"memnet: {folder}: 1 left out, no images by their names: notes.txt\n"
+    assert len(list((tmp_path / "o").iterdir())) == 3
+
+
+def test_results_beside_the_images_are_not_restored_again(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    words = ("restore", tmp_path, "--task", "jpeg", "--output", tmp_path, "--overwrite")
+    for _ in range(3):
+        result = memnet(*words)
+        assert result.exit_code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a-deblocked.png", "a.png"]
+    assert "a-deblocked.png: left out, this is a result" in result.stderr
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tiny_runs, tmp_path, colour_picture, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    assert memnet("restore", "~/a.png", "--task", "jpeg", "--output=~/new").exit_code == 0
+    assert (tmp_path / "new" / "a-deblocked.png").exists()
+    assert cli.at_home(Path("~nobody-of-that-name/x")) == Path("~nobody-of-that-name/x")
+
+
+def streams(folder, redirection, **environment):
+    """The exit code of a restoration of two files from a shell with some streams closed."""
+    command = f'"$@" {redirection}'
+    words = (
+        "restore",
+        folder / "a.png",
+        folder / "日本.png",
+        "--task",
+        "jpeg",
+        "--strength",
+        0.5,
+        "--output",
+        folder / "o",
+    )
+    words = ["sh", "-c", command, "sh", sys.executable, "-m", "memnet.cli", *map(str, words)]
+    return subprocess.run(words, env={**os.environ, **environment}, cwd=paths.ROOT, check=False, capture_output=True)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "| true", ""])
+def test_what_nobody_can_read_is_no_failure(tmp_path, colour_picture, redirection):
+    for name in ("a", "日本"):
+        images.write_picture(tmp_path / f"{name}.png", colour_picture[:12, :12])
+    result = streams(tmp_path, redirection, PYTHONIOENCODING="latin-1")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert len(list((tmp_path / "o").iterdir())) == 2
 
 
 def test_wrong_use_of_restore_does_nothing(tiny_runs, tmp_path, colour_picture):
