@@ -58,8 +58,12 @@ def restore(
     run: str | None = None,
     precision: str = "float32",
     ensemble: bool = False,
+    luma_only: bool = False,
+    strength: float = 1.0,
 ):
-    """A restored copy of a numpy image (H, W) or (H, W, 3), uint8 or float in [0, 1], of the same type and range.
+    """A restored copy of a numpy image (H, W) or (H, W, 3): uint8, uint16 or float in [0, 1], of the same type and range.
+
+    Floats with noise that was not clipped may leave [0, 1]; the result does not.
 
     `task` is denoising, super-resolution (or sr) or jpeg. Super-resolution takes `scale` 2, 3 or 4 and gives (scale H,
     scale W); the others take none, and need no noise level or JPEG quality: one network serves them all.
@@ -70,6 +74,9 @@ def restore(
     y and a list of intermediate predictions (it may be empty) for x (1, 1, H, W), Y in [0, 1] (enlarged already for
     super-resolution). An `ensemble` is the mean over eight orientations: better, in eight times the time.
 
+    In colour, denoising restores Y, Cb and Cr, deblocking Cb and Cr at half their size, super-resolution Y alone.
+    `luma_only` restores Y alone, the paper's way. `strength` from 0 to 1 mixes the input with the result.
+
     Source: eq. 11, section 5.1. Raises ValueError for anything else, and where a run has no weights.
     """
     from memnet.restoration import arrays
@@ -79,4 +86,6 @@ def restore(
         model = registry.kept(registry.run_for(task, run), precision)
     elif run is not None or precision != "float32":
         raise ValueError("a model was given: leave out run and precision, which choose one of the trained networks")
-    return arrays.restore(image, task=task, scale=scale, model=model, ensemble=ensemble)
+    return arrays.restore(
+        image, task=task, scale=scale, model=model, ensemble=ensemble, luma_only=luma_only, strength=strength
+    )
