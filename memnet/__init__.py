@@ -61,7 +61,7 @@ def restore(
     luma_only: bool = False,
     strength: float = 1.0,
 ):
-    """A restored copy of a numpy image (H, W) or (H, W, 3): uint8, uint16 or float in [0, 1], of the same type and range.
+    """A restored copy of a numpy image (H, W) or (H, W, 3): uint8, uint16 or float in [0, 1], of the same type.
 
     Floats with noise that was not clipped may leave [0, 1]; the result does not.
 

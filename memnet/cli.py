@@ -578,7 +578,7 @@ def data_fetch(
     try:
         number = datasets.fetch(sets or (), jobs=jobs, overwrite=overwrite)
     except KeyboardInterrupt as error:
-        complain("stopped; the files that came are complete, the same command goes on")
+        echo_error("stopped; the files that came are complete, the same command goes on")
         raise typer.Exit(STOPPED) from error
     typer.echo(f"{number} images fetched, all data sets asked for are complete")
 
