@@ -24,7 +24,7 @@ SIGNATURES = {
     "jpeg": "image quality",
     "load": "run",
     "psnr": "reference image data_range",
-    "restore": "image task scale model run precision ensemble",
+    "restore": "image task scale model run precision ensemble luma_only strength",
     "spectral_density": "image window circles",
     "ssim": "reference image data_range",
 }

@@ -24,7 +24,8 @@ def psnr(reference: np.ndarray, image: np.ndarray, data_range: float | None = No
 def ssim(reference: np.ndarray, image: np.ndarray, data_range: float | None = None) -> float:
     """Structural similarity of Wang et al. 2004: Gaussian 11x11 window, sigma 1.5, mean over the valid region.
 
-    K1 = 0.01, K2 = 0.03, population covariance. Types, range and errors are those of `psnr`; from 11x11 pixels.
+    K1 = 0.01, K2 = 0.03, population covariance. Types and range are those of `psnr`. Raises
+    ValueError as `psnr` does, and below 11x11 pixels.
     """
     reference, image, data_range = comparable(reference, image, data_range)
     if min(reference.shape) < SSIM_WINDOW:
