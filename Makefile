@@ -6,22 +6,24 @@ READY := $(VENV)/ready
 EXTRAS ?= dev
 SITE := build/site
 INDEX_cpu := --extra-index-url https://download.pytorch.org/whl/cpu
-INSTALL = $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt $(INDEX_$(TORCH))
+INSTALL = $(VENV)/bin/python -m pip install --constraint constraints.txt $(INDEX_$(TORCH))
 
-.PHONY: help setup reproduce test lab benchmark site lint clean
+.PHONY: help setup reproduce test quick-test lab benchmark site lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
-	@echo "make test        run the tests"
-	@echo "make lab         open JupyterLab on the notebooks"
+	@echo "make test        run all tests"
+	@echo "make quick-test  run the tests that take two minutes on two cores"
+	@echo "make lab         open JupyterLab on the notebooks; ARGS=... are passed on to it"
 	@echo "make setup       install alone, for .venv/bin/memnet restore, train, ..."
 	@echo "make benchmark   time inference and training against this machine's matrix product"
 	@echo "make site        build the web site from the notebooks that \`make reproduce\` ran"
 	@echo "                 TORCH=cpu takes torch without CUDA, for machines without a GPU"
-	@echo "make lint        check code and notebooks with ruff"
+	@echo "make lint        check code and notebooks with ruff, types with mypy"
 	@echo "make clean       remove the virtual environment and what was built"
 
 setup: $(READY)
+	@echo "Installed. Next: make lab, make reproduce, or $(VENV)/bin/memnet restore PICTURE --task jpeg --output restored"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -36,8 +38,12 @@ reproduce: $(READY)
 test: $(READY)
 	$(VENV)/bin/python -m pytest -q
 
+quick-test: $(READY)
+	$(VENV)/bin/python -m pytest -q -m "not notebooks and not slow"
+
 lab: $(READY)
-	$(VENV)/bin/jupyter lab notebooks
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
+		--KernelManager.transport_encryption=auto notebooks/01_start.ipynb $(ARGS)
 
 benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/inference.py
@@ -53,6 +59,7 @@ site: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy memnet
 
 clean:
-	rm -rf $(VENV) build memnet.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build memnet.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

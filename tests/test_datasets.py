@@ -200,6 +200,7 @@ def test_a_server_that_misbehaves_is_given_up_and_leaves_nothing(library, monkey
     assert [path for path in library["root"].rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_fetch_at_once_and_leaves_nothing(library, tmp_path):
     """In a process of its own, from a server that is silent."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Misbehaving) as server:

@@ -280,6 +280,7 @@ for name in sys.argv[3:]:
 ROW = pd.DataFrame({"run": ["r"], "dataset": "d", "level": 3, "image": "a", "psnr": 30.0})
 
 
+@pytest.mark.slow
 def test_two_processes_that_add_rows_to_one_file_lose_none(tmp_path):
     command = [sys.executable, "-c", TWO_WRITERS, tmp_path]
     writers = [subprocess.Popen([*command, *names], cwd=paths.ROOT) for names in ("1acegi", "2bdfhj")]

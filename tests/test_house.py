@@ -118,11 +118,11 @@ def project():
 def test_the_commands_that_the_readme_names_are_there(project):
     from memnet import __version__, paths
 
-    targets = set(re.findall(r"^([a-z]+):", (paths.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (paths.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set()
     for file in ("README.md", ".ci/run", "Makefile"):
         text = (paths.ROOT / file).read_text(encoding="utf-8")
-        named |= set(re.findall(r"(?:^|`|echo \")make ([a-z]+)", text, re.MULTILINE))
+        named |= set(re.findall(r"(?:^|`|echo \")make ([a-z-]+)", text, re.MULTILINE))
     assert {"reproduce", "test", "lab"} <= named <= targets
     assert "--constraint constraints.txt" in (paths.ROOT / "Makefile").read_text(encoding="utf-8")
     assert project["version"] == __version__

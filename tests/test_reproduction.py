@@ -88,6 +88,7 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_an_item_is_made_in_build_and_agrees_with_what_is_committed(project, committed, capfd):
     source, before = (project / "notebooks" / "good.ipynb").read_bytes(), contents_of(project / "figures")
     assert reproduction.reproduce(["good"], images="embedded")
@@ -111,6 +112,7 @@ def contents_of(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_an_update_writes_what_is_committed_without_what_changes_at_every_run(project, committed):
     first = (committed / "good.json").read_bytes()
     assert not {"seconds", "commit"} & set(json.loads(first))
@@ -125,6 +127,7 @@ def test_an_update_writes_what_is_committed_without_what_changes_at_every_run(pr
             reproduction.reproduce(["good"], images="embedded", update=True, **options)
 
 
+@pytest.mark.slow
 def test_other_parameters_are_not_compared_and_said(project, committed, capsys):
     options = {"images": "embedded", "output": project / "my"}
     assert reproduction.reproduce(["good"], parameters={"level": 4, "share": 0.5}, **options)
@@ -135,11 +138,13 @@ def test_other_parameters_are_not_compared_and_said(project, committed, capsys):
     assert "agrees with what is committed" in line_of("good", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_what_is_not_committed_does_not_agree(project, capsys):
     assert not reproduction.reproduce(["good"], images="embedded")
     assert line_of("good", capsys.readouterr().out).endswith("is not committed")
 
 
+@pytest.mark.slow
 def test_a_failing_notebook_leaves_the_last_good_files_and_the_others_go_on(project, committed, capsys):
     folder = project / "build" / "figures" / "embedded"
     folder.mkdir(parents=True)
@@ -155,12 +160,14 @@ def test_a_failing_notebook_leaves_the_last_good_files_and_the_others_go_on(proj
     assert names_in(folder) == ["bad.csv", "good.csv", "good.json"]
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_killed_gets_a_second_try(project):
     assert reproduction.reproduce(["dies"], images="embedded", update=True)
     assert (project / "died").exists()
     assert (project / "figures" / "embedded" / "dies.csv").exists()
 
 
+@pytest.mark.slow
 def test_notebooks_run_with_the_interpreter_of_reproduce_whatever_kernels_there_are(project, committed, monkeypatch):
     spec = {"argv": ["/nonexistent/python"], "display_name": "Python 3", "language": "python"}
     (project / "kernels" / "python3").mkdir(parents=True)
@@ -169,6 +176,7 @@ def test_notebooks_run_with_the_interpreter_of_reproduce_whatever_kernels_there_
     assert reproduction.reproduce(["good"], images="embedded")
 
 
+@pytest.mark.slow
 def test_braces_in_a_path_are_no_parameters(project, committed, monkeypatch):
     shutil.copytree(project / "notebooks", project / "{thesis}")
     monkeypatch.setattr("memnet.paths.NOTEBOOKS", project / "{thesis}")
@@ -197,6 +205,7 @@ def test_a_kill_while_files_are_moved_leaves_no_record_beside_mixed_files(projec
     assert names_in(target) == ["good.csv", "good.json", "good.png"]
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_behind_goes_at_the_next_start(project, committed):
     folder = project / "build" / "figures" / "embedded"
     (folder / ".memnet-of-a-killed-run").mkdir(parents=True)
@@ -226,6 +235,7 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(project, parameters, 
     assert not (project / "build").exists()
 
 
+@pytest.mark.slow
 def test_folders_are_those_of_whoever_asks_though_notebooks_work_elsewhere(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setenv("MEMNET_DATA", "pictures")
@@ -386,6 +396,7 @@ def test_a_foreign_repository_says_nothing_about_this_project(tmp_path, monkeypa
         assert git(root, "rev-parse", "--short=12", "HEAD") == provenance.commit()
 
 
+@pytest.mark.slow
 def test_numbers_that_differ_are_a_failure(project, committed):
     (committed / "good.csv").write_text("level,psnr,seconds\n3,99.0,1\n")
     assert not reproduction.reproduce(["good"], images="embedded")

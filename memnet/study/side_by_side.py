@@ -11,7 +11,7 @@ from memnet.study.registry import Example
 Scores = dict[str, tuple[float, float]]  # method: PSNR (dB), SSIM
 
 
-def restored(example: Example, *, task: str) -> tuple[dict[str, np.ndarray], Scores]:
+def restored(example: Example, *, task: str | Task) -> tuple[dict[str, np.ndarray], Scores]:
     """An example's image by method, in the order of the figure, and the scores of all but the original.
 
     The degraded image, a classic method's, those of `registry.compared_runs`, the original: floats (H, W), of
