@@ -17,7 +17,7 @@ LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "report reproduction compare task_tables artifacts records notebooks items "
     # teaching
-    "widgets lesson_plots equations "
+    "widgets lesson_plots equations in_notebook "
     # results
     "spectra_plots gate_plots result_plots plots schematics style tables printed",
     "study": "train_run seeds "
@@ -182,6 +182,43 @@ def test_parameters_are_typed_literals_with_comments(path):
     assert {"images": "embedded", "output": ""}.items() <= found.items()
     read = (node for cell in code_of(path) for node in ast.walk(ast.parse(cell.source)))
     assert set(found) <= {node.id for node in read if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+@notebooks
+def test_notebooks_say_what_one_learns_and_needs_and_how_long_it_takes(path):
+    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells[:2] if cell.cell_type == "markdown"]
+    for words in ("**You learn** ", "**You should know** ", "**Minutes:** "):
+        assert words in "\n".join(texts), f"{path.name} does not say: {words}"
+
+
+def links_of(path):
+    """Where the last cell of a notebook leads: {"Previous": file, "Next": file}."""
+    text = nbformat.read(path, as_version=4).cells[-1].source
+    return dict(re.findall(r"(Previous|Next): \[[^]]+\]\(([^)]+)\)", text))
+
+
+def test_previous_and_next_lead_through_all_notebooks():
+    links = {path.name: links_of(path) for path in NOTEBOOK_FILES}
+    way = ["01_start.ipynb"]
+    while "Next" in links[way[-1]] and len(way) <= len(links):
+        following = links[way[-1]]["Next"]
+        assert links[following]["Previous"] == way[-1]
+        way.append(following)
+    assert sorted(way) == sorted(links)
+
+
+@notebooks
+def test_links_of_notebooks_stay_among_the_notebooks(path):
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    targets = re.findall(r"\[[^]]+\]\(([^)#\s]+)\)", text)
+    lost = [t for t in targets if (not t.startswith("https://") and not (path.parent / t).is_file()) or ".." in t]
+    assert not lost, f"{path.name} links to {', '.join(lost)}, which JupyterLab does not find"
+
+
+@notebooks
+def test_notebooks_set_themselves_up(path):
+    assert any("in_notebook.setup()" in cell.source for cell in code_of(path))
 
 
 def loops_over_images(source):

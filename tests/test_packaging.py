@@ -193,7 +193,7 @@ def test_the_wheel_loads_and_evaluates(installed):
     arguments = ("evaluate", "sr-M6R6", "--dataset", "embedded", "--level", 4, "--limit", 1)
     done = installed("memnet", *arguments)
     assert "1 to measure" in done.stderr, done.stderr
-    assert "1 rows reused" in installed("memnet", *arguments).stderr
+    assert "to measure" not in installed("memnet", *arguments).stderr
     assert "site-packages" not in folder
     assert os.path.isfile(f"{folder}/sr-M6R6/embedded-4.csv")
 

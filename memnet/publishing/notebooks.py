@@ -57,6 +57,7 @@ def run_notebook(source: Path, executed: Path, parameters: dict) -> None:
         "kernel_name": "python3",
         "language": "python",
         "start_timeout": 300,
+        "store_widget_state": False,  # a page would fetch widgets from the network in place of the image beside them
         "kernel_manager_class": kernel_manager_class(),
         "config": Config(KernelManager={"transport_encryption": "auto"}),
     }

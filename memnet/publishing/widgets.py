@@ -15,7 +15,7 @@ from memnet.publishing import lesson_plots, plots
 from memnet.publishing.schematics import Drawing
 from memnet.study import explorer, registry, walkthrough
 from memnet.study.explorer import Scene
-from memnet.study.spectra import decibels
+from memnet.study.spectra import WINDOWS, decibels
 
 ENLARGED = 3  # screen pixels for each pixel of an image
 
@@ -103,7 +103,7 @@ class Explorer:
     VIEWS = ("before and after", "predictions", "spectrum", "memory")
 
     def __init__(self, scene: Scene, *, window: str = "hann", shown: str = "B0"):
-        check_scene(scene, shown)
+        check_scene(scene, shown, window)
         self.busy = False
         task = registry.experiment(scene.run).task
         self.image = widgets.Dropdown(options=explorer.image_names(), value=scene.image, description="image")
@@ -112,7 +112,7 @@ class Explorer:
         self.run = widgets.Dropdown(options=explorer.runs_of(task), value=scene.run, description="run")
         self.level = widgets.SelectionSlider(options=levels_of(scene), value=scene.level, continuous_update=False)
         self.level.description = "level"
-        self.window = widgets.Dropdown(options=["hann", "mirror", "none"], value=window, description="window")
+        self.window = widgets.Dropdown(options=list(WINDOWS), value=window, description="window")
         network = explorer.network_of(scene.run)
         blocks = range(1, network.config.blocks + 1)
         self.block = widgets.Dropdown(options=list(blocks), value=scene.block, description="block")
@@ -229,9 +229,9 @@ class Explorer:
         return self.widget._repr_mimebundle_(**kwargs) | {"image/png": still}
 
 
-def check_scene(scene: Scene, shown: str) -> None:
-    """Raise ValueError, in one sentence, for a scene or a memory that the controls cannot show."""
-    explorer.restored(scene)
+def check_scene(scene: Scene, shown: str, window: str) -> None:
+    """Raise ValueError, in one sentence, for a scene, a memory or a window that the controls cannot show."""
+    explorer.densities(scene, window)
     explorer.maps_of(scene, shown)
     if scene.level not in levels_of(scene):
         raise ValueError(f"{scene.run} was trained for the levels {levels_of(scene)}, got {scene.level}")

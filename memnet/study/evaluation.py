@@ -88,8 +88,8 @@ def evaluate(
 
 
 def watched(pictures: Sequence, title: str, *, progress: bool):
-    """The pictures with a progress bar on stderr that appears after two seconds."""
-    return tqdm(pictures, desc=title, unit="picture", disable=not progress, delay=2, leave=False)
+    """The pictures with a progress bar on a terminal's stderr that appears after two seconds."""
+    return tqdm(pictures, desc=title, unit="picture", disable=None if progress else True, delay=2, leave=False)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

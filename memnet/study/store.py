@@ -33,9 +33,7 @@ def rows(
     names = datasets.names(dataset)[:limit]
     found = None if fresh else stored_rows(run, dataset, level)
     if found is not None and (set(names) <= set(found["image"]) or not datasets.available(dataset)):
-        found = found[found["image"].isin(names)].reset_index(drop=True)
-        print(f"{run} on {dataset} at {level}: {len(found)} rows reused, 0 to measure", file=sys.stderr)
-        return found
+        return found[found["image"].isin(names)].reset_index(drop=True)
     model = registry.ready(run)
     where = {"run": run, "task": registry.experiment(run).task, "dataset": dataset, "level": level}
     if reason := not_storable(dataset):
@@ -86,8 +84,6 @@ def collect(
                     found.append(rows(run, dataset, level, limit=limit, fresh=fresh))
                 else:
                     found.append(stored_rows(run, dataset, level))
-                    count = 0 if found[-1] is None else len(found[-1])
-                    print(f"{run} on {dataset} at {level}: {count} rows reused, none measured", file=sys.stderr)
     found = [table[:limit] for table in found if table is not None]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=evaluation.COLUMNS)
 
@@ -181,7 +177,8 @@ def measure(
     reused = set() if fresh or have is None else set(have["image"])
     wanted = [index for index, name in enumerate(names) if name not in reused]
     title = f"{run} on {dataset} at {level}"
-    print(f"{title}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure", file=sys.stderr)
+    if wanted:  # it takes time: say so
+        print(f"{title}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure", file=sys.stderr)
     key |= {"pictures": len(pictures), **(made_by or {}), **environment(model)}
     model, measured = inference_form(model), set()
     for index in evaluation.watched(wanted, title, progress=progress):
