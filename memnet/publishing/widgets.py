@@ -239,4 +239,4 @@ def check_scene(scene: Scene, shown: str, window: str) -> None:
 
 def levels_of(scene: Scene) -> list[int]:
     """The levels that a scene's run was trained for."""
-    return list(registry.experiment(scene.run).learnt)
+    return list(registry.experiment(scene.run).training_levels)
