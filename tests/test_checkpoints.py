@@ -1,12 +1,17 @@
 """Weights and training states on disk."""
 
 import errno
+import hashlib
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 
 from memnet.network import checkpoints
 from memnet.network.model import Config, StackConfig, build
@@ -113,3 +118,124 @@ def test_the_state_beside_is_kept_until_another_is_whole(tmp_path, monkeypatch):
     checkpoints.save_state(state, {"x": torch.ones(1)}, {"step": 2})
     assert checkpoints.load_state(state)[1] == {"step": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["a.state"]
+
+
+def mutations(data, seed, count):
+    """Damaged copies of a file: flipped bits, runs of bytes that are zero or random, cut ends, doubled parts."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        damaged, place = bytearray(data), int(random.integers(len(data)))
+        if number % 2:
+            place = int(random.integers(min(len(data), 1200)))  # the header
+        kind = number % 5
+        if kind == 0:
+            damaged[place] ^= 1 << int(random.integers(8))
+        elif kind == 1:
+            damaged[place] = int(random.integers(256))
+        elif kind == 2:
+            damaged[place : place + 64] = bytes(len(damaged[place : place + 64]))
+        elif kind == 3:
+            del damaged[place:]
+        else:
+            damaged[place:place] = damaged[place : place + 64]
+        yield bytes(damaged)
+
+
+def test_damaged_weights_are_one_sentence_with_the_files_name_or_the_very_same(tmp_path):
+    path, model = tmp_path / "a.safetensors", build(TINY)
+    checkpoints.save(path, model, history={"run": "a", "stages": [{"steps": 3}]})
+    data, messages = path.read_bytes(), []
+    for damaged in mutations(data, seed=0, count=300):
+        path.write_bytes(damaged)
+        try:
+            loaded, history = checkpoints.load(path)
+        except ValueError as error:
+            messages.append(str(error))
+        else:
+            assert history == {"run": "a", "stages": [{"steps": 3}]}
+            for name, tensor in model.state_dict().items():
+                assert torch.equal(loaded.state_dict()[name], tensor)
+    assert len(messages) > 250
+    assert all(str(path) in message and "\n" not in message for message in messages)
+
+
+def test_damaged_states_are_one_sentence_with_the_files_name_or_the_very_same(tmp_path):
+    folder, tensors = tmp_path / "a.state", {"x": torch.arange(50.0), "n": torch.tensor(3)}
+    checkpoints.save_state(folder, tensors, {"step": 7, "stages": []})
+    for path in sorted(folder.iterdir()):
+        data, messages = path.read_bytes(), []
+        for damaged in mutations(data, seed=1, count=150):
+            path.write_bytes(damaged)
+            try:
+                loaded, meta = checkpoints.load_state(folder)
+            except ValueError as error:
+                messages.append(str(error))
+            else:
+                assert meta == {"step": 7, "stages": []}
+                assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+        assert len(messages) > 100
+        assert all(str(folder) in message and "\n" not in message for message in messages)
+        path.write_bytes(data)
+        path.unlink()
+        with pytest.raises(ValueError, match=r"a\.state"):
+            checkpoints.load_state(folder)
+        path.write_bytes(data)
+
+
+def test_parts_of_two_states_are_no_state(tmp_path):
+    for step in (1, 2):
+        checkpoints.save_state(tmp_path / str(step), {"x": torch.full((3,), float(step))}, {"step": step})
+    (tmp_path / "1" / "00.safetensors").write_bytes((tmp_path / "2" / "00.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"00\.safetensors is broken: it is of another training state"):
+        checkpoints.load_state(tmp_path / "1")
+
+
+def test_a_state_is_on_the_disk_before_the_one_before_goes(tmp_path, monkeypatch):
+    events, state = [], tmp_path / "a.state"
+    checkpoints.save_state(state, {"x": torch.zeros(1)}, {"step": 1})
+    sync, rmtree = checkpoints.paths.sync, checkpoints.shutil.rmtree
+    monkeypatch.setattr("memnet.paths.sync", lambda path: events.append(f"sync {path.name}") or sync(path))
+
+    def remove(path, **how):
+        if path.exists():
+            events.append(f"remove {path.name}")
+        rmtree(path, **how)
+
+    monkeypatch.setattr("memnet.network.checkpoints.shutil.rmtree", remove)
+    checkpoints.save_state(state, {"x": torch.ones(1)}, {"step": 2})
+    assert events[-2:] == [f"sync {tmp_path.name}", "remove a.state.old"]
+    assert events.count("sync a.state.new") == 2  # after its tensors and after state.json
+
+
+def test_weights_without_a_hash_are_refused_unless_they_are_shipped_and_can_be_saved_again(tmp_path, monkeypatch):
+    model, path = build(TINY), tmp_path / "old.safetensors"
+    network = {"class": "MemNet", **asdict(TINY)}
+    cycle = {"recipe": "short", "steps": 5, "peak": None, "settle": 0.25, "held_back_gain": 0.5, "weights": "as before"}
+    metadata = {"format": checkpoints.FORMAT, "network": json.dumps(network)}
+    metadata["history"] = json.dumps({"run": "old", "cycles": [cycle]})
+    path.write_bytes(save_tensors(model.state_dict(), metadata))
+    with pytest.raises(ValueError, match=r"old\.safetensors has no hash and was written by an earlier version"):
+        checkpoints.load(path)
+    monkeypatch.setattr("memnet.paths.DATA", tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "weights.csv").write_text(f"run,sha256,address\nold,{digest},\n")
+    loaded = checkpoints.load(path)
+    (tmp_path / "weights.csv").unlink()
+    checkpoints.resave(path)
+    for network, history in (loaded, checkpoints.load(path)):
+        stage = history["stages"][0]
+        assert (stage["optimiser"], stage["learning_rate"]) == ("AdamW", 2e-3)
+        assert (stage["frozen_bn_fraction"], stage["psnr_gain"], stage["weights"]) == (0.25, 0.5, "initial model")
+        assert torch.equal(network.fenet[2].weight, model.fenet[2].weight)
+
+
+def test_files_have_the_mode_of_the_umask(tmp_path):
+    before = os.umask(0o022)
+    try:
+        checkpoints.save(tmp_path / "a.safetensors", build(TINY), history={})
+        checkpoints.save_state(tmp_path / "s", {"x": torch.ones(1)}, {})
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a.safetensors", *(tmp_path / "s").iterdir())} == {
+        0o644
+    }

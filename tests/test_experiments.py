@@ -1,5 +1,9 @@
 """Runs by name: what they are, and training one from the command to its weights."""
 
+import re
+import signal
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from unittest.mock import Mock
@@ -9,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from memnet import paths
 from memnet.network import checkpoints
 from memnet.network.growth import added_norms, grow
 from memnet.network.model import PRESETS, Config
@@ -443,3 +448,38 @@ def test_fresh_rows_are_measured_where_stored_ones_alone_would_do(tiny_runs, cap
     assert store.collect(["jpeg-M6R6"], ["embedded"], **how).empty
     assert len(store.collect(["jpeg-M6R6"], ["embedded"], **how, fresh=True)) == 1
     assert "1 to measure" in capsys.readouterr().err
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from memnet import cli
+from memnet.network.model import Config
+from memnet.protocol import datasets
+from memnet.study import registry
+sys.path.insert(0, "tests")
+from test_patches import pictures
+
+tiny = registry.Experiment("sr-M6R6", "super-resolution", Config(1, 1, channels=2), "291", "a test")
+registry.EXPERIMENTS["sr-M6R6"] = tiny
+datasets.training_planes = lambda name: pictures(4, size=84)
+cli.app(["train", "sr-M6R6", "--steps", "1000000", "-p", "batch=4", "-p", "patch=12", "--output", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_that_is_stopped_says_how_to_go_on(tmp_path, number):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    state = tmp_path / "sr-M6R6.state"
+    for line in process.stderr:  # the progress bar comes after the first state
+        if "/1000000" in line:
+            break
+    assert checkpoints.has_state(state)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert re.fullmatch(r"sr-M6R6 stopped at step \d+ of 1000000: --resume goes on\n", output)
+    assert "Traceback" not in errors
+    assert f"step {checkpoints.load_meta(state)['step']} of" in output
+    assert not (tmp_path / "sr-M6R6.safetensors").exists()

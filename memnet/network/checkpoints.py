@@ -143,7 +143,7 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
     for name, expected in content["files"].items():
         path = state_folder(folder) / name
         shard, metadata = read_tensors(path)
-        if metadata.get("sha256") != expected:
+        if (metadata.get("format"), metadata.get("sha256")) != (STATE_FORMAT, expected):
             raise ValueError(f"{path} is broken: it is of another training state")
         tensors |= shard
     return tensors, content["meta"]
