@@ -15,7 +15,8 @@ class Config:
     """A MemNet: M `blocks` of R `recursions` at C `channels` (section 3); the defaults are the paper's choices.
 
     `long_term=False` drops B_0 .. B_{m-1} from every gate (MemNet_NL of table 1), `short_term=False` keeps only the
-    last recursion H^R in it (MemNet_NS), `multi_supervised=False` is the basic network of fig. 2.
+    last recursion H^R in it (MemNet_NS), `multi_supervised=False` is the basic network of fig. 2. Raises ValueError
+    for fewer than one block, recursion or channel.
     """
 
     blocks: int
@@ -181,7 +182,8 @@ class MemNet(nn.Module):
     """The network of figs. 2 and 3: feature extraction, M memory blocks, reconstruction.
 
     Multi-supervised, every block has a prediction y_m and y = sum_m w_m y_m with learned weights w_m (eq. 11);
-    basic, y = y_M (eq. 3).
+    basic, y = y_M (eq. 3). `model(x)` is y and `model.predictions(x)` is (y, [y_1 .. y_M]), all (N, 1, H, W) like x,
+    which is one channel in [0, 1] of any size; ValueError for another shape.
     """
 
     def __init__(self, config: Config):
