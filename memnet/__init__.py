@@ -70,9 +70,9 @@ def restore(
 
     The network is that of a `run` (`memnet runs` lists them), by default the best for images of unknown level; its
     weights are read once and kept. `precision` "bfloat16" is faster on some processors, slower on others, and changes
-    gray levels by 0.06 to 0.23 on average. Or it is a `model` of your own: a torch module whose `predictions(x)` gives
-    y and a list of intermediate predictions (it may be empty) for x (1, 1, H, W), Y in [0, 1] (enlarged already for
-    super-resolution). An `ensemble` is the mean over eight orientations: better, in eight times the time.
+    gray levels by 0.06 to 0.23 on average. Or it is a `model` of your own: a torch module that gives y for x
+    (1, 1, H, W), one channel in [0, 1] (enlarged already for super-resolution). An `ensemble` is the mean over eight
+    orientations: better, in eight times the time.
 
     In colour, denoising restores Y, Cb and Cr, deblocking Cb and Cr at half their size, super-resolution Y alone.
     `luma_only` restores Y alone, the paper's way. `strength` from 0 to 1 mixes the input with the result.

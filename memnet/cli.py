@@ -489,6 +489,7 @@ def export(
     Networks of super-resolution take the image after bicubic enlargement.
     """
     from memnet.network import checkpoints
+    from memnet.protocol import tasks
     from memnet.restoration import export as exporting
     from memnet.study import registry
 
@@ -502,7 +503,8 @@ def export(
         "weights": checkpoints.weights_hash(registry.weights_path(run)),
         "receptive_field_radius": str(model.config.reach),
     }
-    channels = exporting.CHANNELS[experiment.task] if rgb else None
+    all_channels = tasks.task(experiment.task).chroma_shrink == 1  # Y, Cb and Cr; else Y alone
+    channels = (3 if all_channels else 1) if rgb else None
     exporting.export_onnx(model, output, channels=channels, metadata=metadata)
     typer.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB, opset {exporting.OPSET}")
 

@@ -13,7 +13,8 @@ import memnet
 from memnet import paths
 from memnet.network import checkpoints
 from memnet.network.model import Config, StackConfig, build
-from memnet.study import registry
+from memnet.protocol import datasets
+from memnet.study import evaluation, registry
 
 SIGNATURES = {
     "bicubic": "image scale",
@@ -79,10 +80,24 @@ def test_restore_reads_weights_once_until_the_file_changes(reads):
 
 
 class Halved(nn.Module):
-    """A network of somebody's own: half of its input, and no intermediate predictions."""
+    """A network of somebody's own: half of its input."""
+
+    def forward(self, x):
+        return x / 2
+
+
+class HalvedTwice(nn.Module):
+    """One with an intermediate prediction and no `forward`."""
 
     def predictions(self, x):
-        return x / 2, []
+        return x / 2, [x / 4]
+
+
+@pytest.mark.parametrize(("model", "columns"), [(Halved(), []), (HalvedTwice(), ["psnr_1"])])
+def test_a_model_of_ones_own_is_evaluated(model, columns):
+    how = {"run": "mine", "task": "jpeg", "dataset": "embedded", "level": 10, "progress": False}
+    rows = evaluation.evaluate(model, datasets.pictures("embedded")[:1], **how)
+    assert list(rows.columns) == [*evaluation.COLUMNS, *columns, "seconds"]
 
 
 def test_a_model_of_ones_own_restores(reads):

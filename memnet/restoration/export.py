@@ -12,7 +12,6 @@ from memnet.paths import atomic_write
 from memnet.protocol import images
 
 OPSET = 18
-CHANNELS = {"denoising": 3, "super-resolution": 1, "jpeg": 1}  # of Y, Cb, Cr of a colour image: how many are restored
 
 
 class RgbNet(nn.Module):

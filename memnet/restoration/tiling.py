@@ -40,12 +40,17 @@ def predict(
     model = inference_form(model)
     shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
     with evaluating(model):
-        y, y_m = model.predictions(x.to(device).contiguous(memory_format=torch.channels_last), **shown)
+        y, y_m = predictions_of(model, x.to(device).contiguous(memory_format=torch.channels_last), **shown)
     if not torch.isfinite(y).all():
         raise ValueError("the network gives values that are not finite (NaN or infinity): its weights are damaged")
     if progress and not shown:
         progress(1.0)
     return as_plane(y), [as_plane(prediction) for prediction in y_m]
+
+
+def predictions_of(model: nn.Module, x: torch.Tensor, **shown) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """y and [y_1 .. y_M] of a network; y and [] of a module that has `forward` alone."""
+    return model.predictions(x, **shown) if hasattr(model, "predictions") else (model(x), [])
 
 
 def as_plane(y: torch.Tensor) -> np.ndarray:
