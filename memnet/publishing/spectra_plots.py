@@ -133,7 +133,7 @@ def differences(
     """
     colours = dict(zip(means, SET_COLOURS, strict=False))
     with style.look():
-        figure = schematics.drawing(9.4, 3.1 + 0.25 * len(means))
+        figure = schematics.drawing(9.4, 3.3 + 0.3 * len(means))
         panels = figure.subplots(1, len(one), sharey=True, squeeze=False)[0]
         for axes, (pair, line) in zip(panels, one.items(), strict=True):
             axes.axhline(0, color="black", lw=0.8)
@@ -152,13 +152,14 @@ def mark_claim(axes: Axes, claims: pd.DataFrame, colours: dict[str, str]) -> Non
     """The number and band of a claim of section 3.4, and below the panel what each data set says of it."""
     claim = claims.iloc[0]
     axes.set_title(f"({claim.number})  {claim.difference.replace('-', chr(0x2212))}", pad=16)
+    axes.set_xlabel("cycles per pixel", fontsize=8)
     axes.axvspan(*BANDS.get(claim.band, (0, 1 / 2)), color="#fff3cc", lw=0, zorder=0)
     for line, row in enumerate(claims.itertuples()):
         half = "" if np.isnan(row.high) else f" ± {row.high - row.decibels:.2f}"
         number = f"{row.decibels:.2f}{half} dB"
         text = f"|difference| {number}" if row.band == "all" else number
         place = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 8, "color": colours[row.dataset]}
-        axes.text(0.5, -0.15 - 0.16 * line, f"{text}\n{row.verdict}", **place)
+        axes.text(0.5, -0.27 - 0.16 * line, f"{text}\n{row.verdict}", **place)
 
 
 def borders(
