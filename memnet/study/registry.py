@@ -102,7 +102,7 @@ EXPERIMENTS = {
             benchmark=(
                 Example("BSD100", "108005", 3),
                 Example("Urban100", "img_002", 4),
-                Example("Set14", "barbara", 3),
+                Example("Set14", "barbara", 3, (336, 71, 64, 64)),
             ),
             embedded=(
                 Example("embedded", "chelsea", 3),
