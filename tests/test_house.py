@@ -27,7 +27,7 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     "pitfalls spectra gates image_rows store size analysis side_by_side evaluation registry provenance",
     "training": "loop selection budget state trainer sampler validation "
     "optimiser average loss config cuda_graph soap distributed",
-    "restoration": "export files arrays tiling",
+    "restoration": "export files hints arrays tiling",
     "protocol": "datasets tasks degradations metrics images photographs containers download",
     "network": "checkpoints folded growth runtime model",
 }

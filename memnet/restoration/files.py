@@ -14,6 +14,7 @@ from memnet.protocol.datasets import picture_files, unique_stems
 from memnet.protocol.photographs import MAX_PIXELS, Photograph
 from memnet.protocol.tasks import Task
 from memnet.restoration import arrays, tiling
+from memnet.restoration.hints import hint
 
 INVISIBLE = 0.02  # of full opacity: what is less opaque has no colour of its own
 GAP = 4  # white columns between the two halves of a comparison
@@ -137,6 +138,7 @@ def restore_file(
     overwrite: bool = False,
     compare: bool = False,
     max_pixels: int = MAX_PIXELS,
+    task: str | Task,
     scale: int | None = None,
     **options,
 ) -> Photograph:
@@ -151,7 +153,7 @@ def restore_file(
     photograph = photographs.read_photograph(source, max_pixels=max_pixels)
     seen = with_colours_everywhere(photograph.pixels, photograph.alpha)
     with tiling.memory_errors():
-        pixels = arrays.restore(seen, scale=scale, **options)
+        pixels = arrays.restore(seen, task=task, scale=scale, **options)
     alpha = photograph.alpha if scale is None or photograph.alpha is None else arrays.enlarged(photograph.alpha, scale)
     dpi = photograph.dpi and tuple(dots * (scale or 1) for dots in photograph.dpi)  # of the same size on paper
     result = replace(photograph, pixels=pixels, alpha=alpha, dpi=dpi)
@@ -162,7 +164,8 @@ def restore_file(
             photographs.write_photograph(comparison_of(target), Photograph(side_by_side(before, pixels)))
     except OSError as error:
         raise ValueError(f"{source}: {target} cannot be written ({error.strerror or error})") from error
-    return replace(result, remarks=(*photograph.remarks, *remarks))
+    other_task = hint(photograph.pixels, tasks.task(task))
+    return replace(result, remarks=(*photograph.remarks, *remarks, *([other_task] if other_task else [])))
 
 
 def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
