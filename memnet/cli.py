@@ -518,6 +518,23 @@ def runs() -> None:
     typer.echo(registry.listing())
 
 
+@app.command()
+@exit_with_message
+def why(
+    table: Annotated[str, typer.Argument(help="1 to 6.")],
+    dataset: Annotated[str, typer.Argument(help="A data set of the table, or embedded.")],
+    level: Annotated[int, typer.Argument(help="Sigma, scale or quality.")],
+    method: Annotated[str, typer.Argument(help="As the table has it.")] = "MemNet",
+) -> None:
+    """Say where a number of a table comes from: weights, images, protocol, commit, command, when and where measured.
+
+    `memnet why 3 S14 30 MemNet`
+    """
+    from memnet.publishing import why
+
+    typer.echo(why.why(table, dataset, level, method))
+
+
 @app.command("report", hidden=True)
 @exit_with_message
 def write_report() -> None:

@@ -15,7 +15,7 @@ from memnet.publishing.items import ITEMS
 
 LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
-    "publishing": "report reproduction compare task_tables artifacts records notebooks items "
+    "publishing": "why report reproduction compare task_tables artifacts records notebooks items "
     # teaching
     "widgets lesson_plots equations in_notebook "
     # results

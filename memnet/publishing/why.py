@@ -1,0 +1,64 @@
+"""Where a number of tables 1-6 comes from: weights, images, protocol, commit, command, measuring."""
+
+import pandas as pd
+
+from memnet import paths
+from memnet.publishing import records
+from memnet.study import store
+
+
+def why(table: str, dataset: str, level: int, method: str) -> str:
+    """What made the cell of a committed table, a line for each fact.
+
+    `table` is 3 or table3, `method` as the table has it. Raises ValueError, with what there is, for no such cell.
+    """
+    name = f"table{table.removeprefix('table')}"
+    images = "embedded" if dataset == "embedded" else "benchmark"
+    cell = find_cell(name, images, dataset, level, method)
+    record, made = records.read(name, paths.FIGURES / images) or {}, records.made_of(name, images)
+    facts = {
+        "cell": f"{name}, {dataset}, level {level}, {method}",
+        "paper": numbers(cell.paper_psnr, cell.paper_ssim) + (f" ({cell.confidence})" if pd.notna(cell.psnr) else ""),
+        "here": numbers(cell.psnr, cell.ssim) + (f" ({cell.note})" if isinstance(cell.note, str) else ""),
+        "images": f"{dataset} {record['pictures'].get(dataset, '')}, {cell.pictures} measured",
+        "protocol": f"{record['protocol']} (data/README.md)",
+        **facts_of_run(cell, record),
+        "table": f"figures/{images}/{name}.csv by notebooks/{record['notebook']}, commit {made['commit']}",
+    }
+    return "\n".join(f"{title:9} {fact}" for title, fact in facts.items())
+
+
+def find_cell(name: str, images: str, dataset: str, level: int, method: str) -> pd.Series:
+    """A row of a committed table; ValueError with the rows that there are when it is none of them."""
+    path = paths.FIGURES / images / f"{name}.csv"
+    if not path.is_file():
+        raise ValueError(f"there is no {path}: tables are table1 to table6")
+    cells = pd.read_csv(path)
+    found = cells[(cells["dataset"] == dataset) & (cells["level"] == level)]
+    if found.empty:
+        places = ", ".join(f"{dataset} {level}" for dataset, level in cells.groupby(["dataset", "level"]).groups)
+        raise ValueError(f"{name} has nothing on {dataset} at level {level}: it has {places}")
+    if method not in set(found["method"]):
+        raise ValueError(f"{name} has no method {method!r}: it has {', '.join(found['method'])}")
+    return found[found["method"] == method].iloc[0]
+
+
+def numbers(psnr: float, ssim: float) -> str:
+    """PSNR and SSIM as text; a missing one is a dash."""
+    return f"{'-' if pd.isna(psnr) else f'{psnr:.2f} dB'} / {'-' if pd.isna(ssim) else f'{ssim:.4f}'}"
+
+
+def facts_of_run(cell: pd.Series, record: dict) -> dict[str, str]:
+    """Weights, rows and command of a cell that is measured here; that there are none, of any other."""
+    if not isinstance(cell.run, str):
+        return {"source": "data/paper/paper.csv: printed in the paper, not measured here"}
+    if cell.run == "input":
+        return {"weights": "none: this is the degraded image"}
+    facts = {"weights": f"data/weights/{cell.run}.safetensors {record['weights'].get(cell.run, '(not trained)')}"}
+    for row in record["rows"]:
+        if (row["run"], row["dataset"], row["level"]) == (cell.run, cell.dataset, cell.level) and "date" in row:
+            file = store.file_of(cell.run, cell.dataset, cell.level).name
+            facts["rows"] = f"data/results/{cell.run}/{file}, commit {row['commit']}"
+            facts["measured"] = f"{row['date']} on {row['device']}, torch {row['torch']}"
+    facts["command"] = f"memnet evaluate {cell.run} --dataset {cell.dataset} --level {cell.level}"
+    return facts
