@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import numpy as np
@@ -203,6 +205,23 @@ def test_a_kill_while_files_are_moved_leaves_no_record_beside_mixed_files(projec
     reproduction.move_over(item, staging, target)
     assert {path.read_text() for path in target.iterdir()} == {"staging"}
     assert names_in(target) == ["good.csv", "good.json", "good.png"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_one_line(tmp_path):
+    command = [sys.executable, "-m", "memnet.cli", "reproduce", "exercises", "--images", "embedded"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([*command, "--output", tmp_path / "out"], cwd=paths.ROOT, stdout=log, stderr=log)
+        while "1/" not in (tmp_path / "log").read_text().partition("Executing")[2]:
+            assert process.poll() is None
+            time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130
+    printed = (tmp_path / "log").read_text()
+    assert printed.splitlines()[-1] == "memnet: stopped; the items that were made before are complete"
+    assert "Traceback" not in printed
+    assert "died" not in printed
+    assert names_in(tmp_path / "out" / "embedded") == []
 
 
 @pytest.mark.slow

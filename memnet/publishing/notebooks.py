@@ -1,6 +1,7 @@
 """Run notebooks headless with papermill."""
 
 import ast
+import logging
 import tempfile
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def run_notebook(source: Path, executed: Path, parameters: dict) -> None:
         "kernel_manager_class": kernel_manager_class(),
         "config": Config(KernelManager={"transport_encryption": "auto"}),
     }
+    for name in ("papermill", "asyncio"):  # what they log is raised as well, or is of a kernel that Ctrl-C stopped
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as empty:
         try:
             papermill.execute_notebook(literal_path(source), literal_path(executed), parameters, cwd=empty, **options)
