@@ -57,9 +57,9 @@ def write() -> list[Path]:
 
 # -------------------------------------------------------------------------------------------------------------- README
 def readme() -> str:
-    """README.md with its table of items, and how far the weights are, renewed."""
+    """README.md with its headline numbers and its list of notebooks renewed."""
     text = README.read_text(encoding="utf-8")
-    for name, content in (("items", items_table()), ("standing", summary())):
+    for name, content in (("headline", headline_table()), ("notebooks", notebooks_table())):
         begin, end = f"<!-- {name}: written by `memnet report` -->", f"<!-- end of {name} -->"
         before, found, rest = text.partition(begin)
         assert found, f"README.md has no place for {name}"
@@ -114,40 +114,52 @@ def setting_of(cell: tuple) -> str:
     return f"{cell.dataset} {tasks.task(tables.TASKS[cell.table]).prefix}{cell.level}"
 
 
-def items_table() -> str:
-    """The README's table of items in Markdown."""
-    lines = ["| item | notebook | command | s | number | paper | ours | file |", "| --- " * 8 + "|"]
-    lines += ["| " + " | ".join(items_line(item)) + " |" for item in ITEMS.values()]
-    made = records.made()
-    total = made[made["images"] == "embedded"].seconds.sum()
-    note = f"Seconds: embedded set, 2 CPU cores; {total:.0f} in all. Numbers: PSNR in dB unless said otherwise; all: "
-    return "\n".join(lines) + f"\n\n{note}[figures/REPORT.md](figures/REPORT.md).\n"
+def notebooks_table() -> str:
+    """The README's list of notebooks in Markdown: what each shows, its minutes, and one of its figures or tables."""
+    lines = ["| notebook | shows | minutes | see |", "| --- " * 4 + "|"]
+    lines += ["| " + " | ".join(notebook_line(item)) + " |" for item in sorted(ITEMS.values(), key=notebook_of)]
+    return "\n".join(lines) + "\n"
 
 
-def items_line(item: Item) -> list[str]:
-    """The cells of one item in the README's table."""
-    found = {images: records.read(item.name, paths.FIGURES / images) for images in IMAGES}
+def notebook_of(item: Item) -> str:
+    """The notebook of an item."""
+    return item.notebook
+
+
+def notebook_line(item: Item) -> list[str]:
+    """The cells of one item in the README's list of notebooks."""
+    folder = next((images for images in reversed(IMAGES) if records.read(item.name, paths.FIGURES / images)), None)
     seconds = records.made_of(item.name, "embedded")["seconds"]
-    record = found["benchmark"] or found["embedded"] or {}
-    title, *numbers = record.get("headline") or ("", None, None)
-    folder = "benchmark" if found["benchmark"] else "embedded"
-    pictures = [name for name in item.writes if (paths.FIGURES / folder / f"{name}.png").exists()]
+    pictures = [name for name in item.writes if folder and (paths.FIGURES / folder / f"{name}.png").exists()]
     file = f"{pictures[0]}.png" if pictures else f"{item.writes[0]}.md"
     return [
-        item.name,
-        f"[{item.shows}](notebooks/{item.notebook})",
-        f"`memnet reproduce {item.name}`",
-        f"{seconds:.0f}",
-        title,
-        *("–" if value is None else f"{value:.2f}" for value in numbers),
-        f"[{file}](figures/{folder}/{file})",
+        f"[{item.notebook.removesuffix('.ipynb')}](notebooks/{item.notebook})",
+        item.shows,
+        "–" if pd.isna(seconds) else f"{max(seconds / 60, 0.1):.1f}",
+        f"[{file}](figures/{folder}/{file})" if folder else "–",
     ]
+
+
+HEADLINE = ((3, "S14", 30), (3, "BSD200", 50), (4, "Set5", 3), (5, "Classic5", 10), (5, "LIVE1", 10))
+
+
+def headline_table() -> str:
+    """Five cells of tables 3 to 5 in Markdown: PSNR in dB of the degraded images, of the paper's MemNet and of ours."""
+    lines = ["| task | images | degraded | MemNet, paper | MemNet, ours |", "| --- " * 5 + "|"]
+    for number, dataset, level in HEADLINE:
+        cells = pd.read_csv(paths.FIGURES / "benchmark" / f"table{number}.csv")
+        cells = cells[(cells.dataset == dataset) & (cells.level == level)].set_index("method")
+        task = tasks.task(tables.TASKS[number])
+        numbers = (cells.psnr[task.degraded], cells.paper_psnr["MemNet"], cells.psnr["MemNet"])
+        values = " | ".join(f"{value:.2f}" for value in numbers)
+        lines.append(f"| {task.name}, {task.prefix}{level} | {dataset} | {values} |")
+    return "\n".join(lines) + "\n\nMean PSNR in dB.\n"
 
 
 # -------------------------------------------------------------------------------------------------------------- REPORT
 def report() -> str:
     """figures/REPORT.md: each table cell by cell, the claims with their verdicts, what made every item."""
-    parts = [REPORT_HEAD, tables.to_markdown(overview())]
+    parts = [REPORT_HEAD, summary(), tables.to_markdown(overview())]
     for item in ITEMS.values():
         folder = paths.FIGURES / "benchmark"
         record = records.read(item.name, folder) or records.read(item.name, folder := paths.FIGURES / "embedded")
