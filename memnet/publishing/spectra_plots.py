@@ -133,7 +133,7 @@ def differences(
     """
     colours = dict(zip(means, SET_COLOURS, strict=False))
     with style.look():
-        figure = schematics.drawing(9.4, 3.3 + 0.3 * len(means))
+        figure = schematics.drawing(9.4, 3.2 + 0.35 * len(means))
         panels = figure.subplots(1, len(one), sharey=True, squeeze=False)[0]
         for axes, (pair, line) in zip(panels, one.items(), strict=True):
             axes.axhline(0, color="black", lw=0.8)
@@ -158,8 +158,9 @@ def mark_claim(axes: Axes, claims: pd.DataFrame, colours: dict[str, str]) -> Non
         half = "" if np.isnan(row.high) else f" ± {row.high - row.decibels:.2f}"
         number = f"{row.decibels:.2f}{half} dB"
         text = f"|difference| {number}" if row.band == "all" else number
-        place = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 8, "color": colours[row.dataset]}
-        axes.text(0.5, -0.27 - 0.16 * line, f"{text}\n{row.verdict}", **place)
+        place = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 8}
+        below = (0, -34 - 25 * line)
+        axes.annotate(f"{text}\n{row.verdict}", (0.5, 0), below, color=colours[row.dataset], **place)
 
 
 def borders(
