@@ -486,10 +486,10 @@ def export(
 
     `memnet export denoising-M6R6-any --format onnx --rgb --output denoising.onnx`
 
-    Networks of super-resolution take the image after bicubic enlargement.
+    Networks of super-resolution take the image after bicubic enlargement. With --rgb, denoising restores brightness
+    and colour, the other tasks brightness alone.
     """
     from memnet.network import checkpoints
-    from memnet.protocol import tasks
     from memnet.restoration import export as exporting
     from memnet.study import registry
 
@@ -503,8 +503,7 @@ def export(
         "weights": checkpoints.weights_hash(registry.weights_path(run)),
         "receptive_field_radius": str(model.config.reach),
     }
-    all_channels = tasks.task(experiment.task).chroma_shrink == 1  # Y, Cb and Cr; else Y alone
-    channels = (3 if all_channels else 1) if rgb else None
+    channels = exporting.rgb_channels(experiment.task) if rgb else None
     exporting.export_onnx(model, output, channels=channels, metadata=metadata)
     typer.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB, opset {exporting.OPSET}")
 

@@ -12,7 +12,7 @@ from memnet.cli import app
 from memnet.network.folded import inference_form
 from memnet.network.model import Config, StackConfig, build
 from memnet.protocol import datasets, images
-from memnet.restoration import export
+from memnet.restoration import arrays, export
 from memnet.study import registry
 
 
@@ -66,6 +66,17 @@ def test_rgb_goes_in_and_out(tmp_path, channels):
     expected = ((255 * ycbcr - images.YCBCR_OFFSET) @ inverse.T).clip(0, 1)
     (y,) = session(tmp_path / "net.onnx").run(None, {"x": rgb.transpose(2, 0, 1)[None].astype(np.float32)})
     np.testing.assert_allclose(y[0].transpose(1, 2, 0), expected, atol=2e-6)
+
+
+def test_an_rgb_file_of_denoising_gives_what_restore_gives(tmp_path):
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    model, image = trained(Config(1, 1, channels=4)), np.random.default_rng(2).random((11, 14, 3))
+    channels = export.rgb_channels("denoising")
+    export.export_onnx(model, tmp_path / "net.onnx", channels=channels, metadata={})
+    (y,) = session(tmp_path / "net.onnx").run(None, {"x": image.transpose(2, 0, 1)[None].astype(np.float32)})
+    restored = arrays.restore(image, task="denoising", model=model)
+    np.testing.assert_allclose(y[0].transpose(1, 2, 0), restored, atol=2e-6)
+    assert export.rgb_channels("sr") == 1
 
 
 @pytest.mark.slow

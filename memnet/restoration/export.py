@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from memnet.extras import require
 from memnet.paths import atomic_write
-from memnet.protocol import images
+from memnet.protocol import images, tasks
+from memnet.protocol.tasks import Task
 
 OPSET = 18
 
@@ -35,6 +36,11 @@ class RgbNet(nn.Module):
         channel = ycbcr.reshape(-1, 1, *rgb.shape[2:])
         change = (self.model(channel) - channel).reshape(ycbcr.shape)
         return (rgb + nn.functional.conv2d(change, self.to_rgb)).clamp(0, 1)
+
+
+def rgb_channels(task: str | Task) -> int:
+    """How many of Y, Cb and Cr an RGB file of a task restores: 3 where chroma is restored at full size, else 1."""
+    return 3 if tasks.task(task).chroma_shrink == 1 else 1
 
 
 def export_onnx(model: nn.Module, path: Path, *, channels: int | None = None, metadata: dict[str, str]) -> None:
