@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memnet.protocol import degradations, tasks
+from memnet.protocol import degradations, images, tasks
 from memnet.protocol.degradations import bicubic, gaussian_noise, imresize, jpeg
 from memnet.protocol.tasks import degrade, score
 
@@ -179,3 +179,42 @@ def test_levels_that_are_no_whole_numbers_are_refused(task, level):
         tasks.degrade(np.zeros((24, 24), np.uint8), task=task, level=level)
     pair = tasks.degrade(np.zeros((24, 24), np.uint8), task=task, level=float(int(level)))
     assert tasks.score(*pair, task=task, level=float(int(level)))[1] == 1
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([1 / 4, 1 / 3, 1 / 2, 0.7, 1, 1.5, 2, 3, 4]))
+def test_imresize_of_any_size(height, width, scale):
+    rng = np.random.default_rng([height, width])
+    image, other = rng.random((2, height, width))
+    large = imresize(image, scale)
+    assert large.shape == (math.ceil(round(height * scale, 9)), math.ceil(round(width * scale, 9)))
+    np.testing.assert_allclose(imresize(np.full_like(image, 0.3), scale), 0.3, atol=1e-12)
+    np.testing.assert_allclose(imresize(2 * image - other, scale), 2 * large - imresize(other, scale), atol=1e-12)
+    np.testing.assert_allclose(imresize(image.T, scale), large.T, atol=1e-12)
+    if scale % 1 == 0 or (height * scale % 1 == 0 and width * scale % 1 == 0):
+        np.testing.assert_allclose(imresize(image[::-1, ::-1], scale), large[::-1, ::-1], atol=1e-9)
+
+
+def test_degradations_take_every_kind_of_image():
+    image = np.random.default_rng(0).integers(0, 256, (24, 16), dtype=np.uint8)
+    kinds = (image, image.astype(np.uint16) * 257, image / 255, (image / 255).astype(np.float32))
+    calls = (
+        lambda kind: jpeg(kind, 30),
+        lambda kind: bicubic(kind, 2),
+        lambda kind: gaussian_noise(kind, 30, np.random.default_rng(0)),
+    )
+    for call in calls:
+        for kind in kinds[1:]:
+            np.testing.assert_allclose(call(kind), call(image), atol=1e-6)
+        for wrong in (image.astype(int), image.astype(float), image > 3, image * np.nan):
+            with pytest.raises(ValueError, match="image"):
+                call(wrong)
+
+
+def test_helpers_of_one_type_refuse_the_others():
+    colour = np.full((4, 4, 3), 200, np.uint8)
+    for helper in (images.luma, images.gray, images.to_float):
+        for wrong in (colour / 255, colour.astype(int), colour > 3):
+            with pytest.raises(ValueError, match="is to be uint8"):
+                helper(wrong)
+    with pytest.raises(ValueError, match="floats"):
+        images.to_uint8(colour)

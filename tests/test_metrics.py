@@ -65,3 +65,27 @@ def test_shapes_that_cannot_be_compared_are_refused():
             metric(np.zeros((12, 12, 3)), np.zeros((12, 12, 3)))
     with pytest.raises(ValueError, match="11x11"):
         ssim(PLANE[:10], PLANE[:10])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(11, 20), st.integers(11, 20))
+def test_types_of_one_image_have_one_psnr_and_ssim(seed, height, width):
+    rng = np.random.default_rng(seed)
+    pair = [rng.integers(0, 256, (height, width), dtype=np.uint8) for _ in range(2)]
+    deep, floats = (
+        [kind(image) for image in pair] for kind in (lambda i: i.astype(np.uint16) * 257, lambda i: i / 255)
+    )
+    for measure in (psnr, ssim):
+        expected = measure(*floats)
+        assert measure(*pair) == measure(*reversed(pair)) == pytest.approx(expected, abs=1e-9)
+        assert measure(*deep) == measure(pair[0], floats[1]) == pytest.approx(expected, abs=1e-9)
+        assert measure(*pair, data_range=255) == pytest.approx(expected, abs=1e-9)
+    assert psnr(*floats) == pytest.approx(-10 * np.log10(np.mean((floats[0] - floats[1]) ** 2)))
+
+
+def test_types_and_ranges_that_do_not_fit_are_refused():
+    image = np.full((12, 12), 200, np.uint8)
+    for wrong in (image.astype(int), image > 0, image.astype(float), image.astype(complex)):
+        with pytest.raises(ValueError, match=r"an image is|a float image lies"):
+            psnr(wrong, wrong)
+    with pytest.raises(ValueError, match=r"a data_range of 1.0 does not fit uint8"):
+        psnr(image, image, data_range=1.0)

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from memnet.network.model import Config, build
-from memnet.protocol import datasets, degradations, images, tasks
+from memnet.protocol import datasets, degradations, images, photographs, tasks
 from memnet.restoration import arrays, files, tiling
 from memnet.study import registry
 
@@ -386,3 +388,63 @@ def test_an_image_that_no_memory_holds_is_refused_before_it_is_tried(identity, m
     monkeypatch.setattr(tiling, "free_memory", lambda device: 1000)
     with pytest.raises(MemoryError, match="the image itself needs"):
         arrays.restore(np.zeros((20, 20)), task="jpeg", model=identity)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40), st.integers(0, 30))
+def test_tiles_cover_every_pixel_once(height, width, size, overlap):
+    covered, values = np.zeros((height, width), int), np.arange(height * width).reshape(height, width)
+    for seen, inner, place in tiling.tiles((height, width), size=size, overlap=overlap):
+        covered[place] += 1
+        np.testing.assert_array_equal(values[seen][inner], values[place])
+        for part, length in zip(seen, (height, width), strict=True):
+            assert 0 <= part.start < part.stop <= length
+    assert (covered == 1).all()
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2]))
+def test_chroma_of_any_size_is_shrunk_and_grown(height, width, scale):
+    channel = np.full((height, width), 0.25, np.float32)
+    small = arrays.shrunk(channel, scale)
+    assert small.shape == (-(-height // scale), -(-width // scale))
+    grown = arrays.grown(small, slice(0, height), scale)[:, :width]
+    np.testing.assert_allclose(grown, channel, atol=1e-6)
+
+
+def test_chroma_of_jpeg_is_restored_at_half_its_size(model, colour_picture):
+    rgb = colour_picture[:39, :29] / 255
+    restored = images.rgb_to_ycbcr(arrays.restore(rgb, task="jpeg", model=model))
+    paper = images.rgb_to_ycbcr(arrays.restore(rgb, task="jpeg", model=model, luma_only=True))
+    small = arrays.shrunk(images.rgb_to_ycbcr(rgb)[..., 1].astype(np.float32), 2)
+    change = degradations.imresize(tiling.restore_plane(model, small) - small, 2)[:39, :29]
+    inside = ((restored - paper)[..., 1] - change)[(np.abs(rgb - 0.5) < 0.4).all(axis=2)]
+    assert np.abs(change).mean() > 1e-4
+    assert np.median(np.abs(inside)) < 1e-6
+    assert arrays.restore(rgb, task="jpeg", model=model).shape == (39, 29, 3)
+
+
+def test_transparent_pixels_get_the_colour_of_the_nearest_visible_one():
+    pixels = np.array([[10, 20, 0, 0, 50]], np.uint8)
+    alpha = np.array([[255, 90, 0, 3, 255]], np.uint8)
+    np.testing.assert_array_equal(files.with_colours_everywhere(pixels, alpha), [[10, 20, 20, 50, 50]])
+    assert files.with_colours_everywhere(pixels, alpha * 0) is pixels
+    assert files.with_colours_everywhere(pixels, None) is pixels
+
+
+def test_16_bits_and_printed_size_are_kept(tmp_path, identity):
+    values = np.arange(20 * 30 * 3).reshape(20, 30, 3).astype(np.uint16) * 36
+    photographs.write_photograph(tmp_path / "a.png", photographs.Photograph(values, dpi=(300.0, 300.0)))
+    options = {"task": "super-resolution", "scale": 2, "model": identity}
+    files.restore_file(tmp_path / "a.png", tmp_path / "b.png", **options)
+    large = photographs.read_photograph(tmp_path / "b.png")
+    assert (large.pixels.dtype, large.pixels.shape) == (np.uint16, (40, 60, 3))
+    np.testing.assert_allclose(large.pixels[..., 0], degradations.imresize(values[..., 0], 2).clip(0, 65535), atol=1)
+    assert large.dpi == pytest.approx((600, 600), abs=0.1)
+
+
+def test_a_white_disc_on_transparency_gets_no_fringe(tmp_path):
+    rows, columns = np.mgrid[:20, :28]
+    disc = np.where((columns - 14) ** 2 + (rows - 10) ** 2 < 60, 255, 0).astype(np.uint8)
+    Image.fromarray(np.dstack([disc, disc, disc, disc])).save(tmp_path / "a.png")
+    options = {"task": "sr", "scale": 2, "model": registry.load("sr-M6R1")}
+    result = files.restore_file(tmp_path / "a.png", tmp_path / "b.png", **options)
+    assert photographs.on_white(result.pixels, result.alpha).min() > 247
