@@ -8,12 +8,14 @@ SITE := build/site
 INDEX_cpu := --extra-index-url https://download.pytorch.org/whl/cpu
 INSTALL = $(VENV)/bin/python -m pip install --constraint constraints.txt $(INDEX_$(TORCH))
 
-.PHONY: help setup reproduce test quick-test lab benchmark site lint clean
+.PHONY: help setup reproduce test quick-test test-browser classroom lab benchmark site lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
 	@echo "make test        run all tests"
 	@echo "make quick-test  run the tests that take two minutes on two cores"
+	@echo "make test-browser  run notebooks in JupyterLab in a Chromium that is installed"
+	@echo "make classroom   write the notebooks without the answers to build/classroom/"
 	@echo "make lab         open JupyterLab on the notebooks; ARGS=... are passed on to it"
 	@echo "make setup       install alone, for .venv/bin/memnet restore, train, ..."
 	@echo "make benchmark   time inference and training against this machine's matrix product"
@@ -40,6 +42,13 @@ test: $(READY)
 
 quick-test: $(READY)
 	$(VENV)/bin/python -m pytest -q -m "not notebooks and not slow"
+
+test-browser: $(READY)
+	$(INSTALL) --editable '.[dev,browser]'
+	$(VENV)/bin/python -m pytest -q -rs tests/browser
+
+classroom: $(READY)
+	$(VENV)/bin/python -m memnet.publishing.classroom
 
 lab: $(READY)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/jupyter lab --ServerApp.root_dir="$(CURDIR)" \

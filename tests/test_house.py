@@ -17,7 +17,7 @@ LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "why report reproduction compare task_tables artifacts records notebooks items "
     # teaching
-    "widgets lesson_plots equations in_notebook "
+    "classroom widgets lesson_plots equations in_notebook "
     # results
     "spectra_plots gate_plots result_plots plots schematics style tables printed",
     "study": "train_run seeds "
