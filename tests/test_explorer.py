@@ -71,9 +71,11 @@ def test_every_view_is_drawn_when_it_is_opened_and_has_a_still_twin(scene):
     panel = widgets.Explorer(scene)
     seen = [picture.value for picture in panel.pictures]
     assert ["data:image" in seen[0], *seen[1:]] == [True, b"", b"", b""]
+    assert {picture.layout.display for picture in panel.pictures[1:]} == {"none"}  # not a broken image
     for number in (1, 2, 3):
         panel.tabs.selected_index = number
         assert bytes(panel.pictures[number].value).startswith(b"\x89PNG")
+        assert panel.pictures[number].layout.display is None
     bundle = panel._repr_mimebundle_()
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(bundle)
 

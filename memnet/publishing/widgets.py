@@ -121,7 +121,7 @@ class Explorer:
         )
         self.off = widgets.Checkbox(value=bool(scene.without), description="leave this memory out", indent=False)
         self.message = widgets.HTML()
-        self.pictures = [widgets.HTML(), *(widgets.Image(format="png") for _ in self.VIEWS[1:])]
+        self.pictures = [widgets.HTML(), *(hidden_image() for _ in self.VIEWS[1:])]
         self.tabs = widgets.Tab(children=self.panes(), titles=self.VIEWS)
         top = [widgets.HBox([self.image, self.upload]), widgets.HBox([self.task, self.run, self.level])]
         self.widget = widgets.VBox([*top, self.message, self.tabs])
@@ -204,6 +204,7 @@ class Explorer:
         self.say("working ...")
         try:
             self.pictures[number].value = self.view(number, scene)
+            self.pictures[number].layout.display = None
         except ValueError as error:
             self.say(str(error))
             return
@@ -227,6 +228,11 @@ class Explorer:
     def _repr_mimebundle_(self, **kwargs) -> dict:
         still = base64.b64encode(predictions(self.scene)._repr_png_()).decode()
         return self.widget._repr_mimebundle_(**kwargs) | {"image/png": still}
+
+
+def hidden_image() -> widgets.Image:
+    """An image that is not shown yet: without content it would look broken."""
+    return widgets.Image(format="png", layout=widgets.Layout(display="none"))
 
 
 def check_scene(scene: Scene, shown: str, window: str) -> None:
