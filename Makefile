@@ -44,7 +44,7 @@ quick-test: $(READY)
 	$(VENV)/bin/python -m pytest -q -m "not notebooks and not slow"
 
 test-browser: $(READY)
-	$(INSTALL) --editable '.[dev,browser]'
+	$(INSTALL) --editable '.[dev,site]'
 	$(VENV)/bin/python -m pytest -q -rs tests/browser
 
 classroom: $(READY)

@@ -55,7 +55,7 @@ def test_the_base_needs_no_jupyter_and_no_network():
     base = {Requirement(line).name for line in PROJECT["dependencies"]}
     expected = "torch numpy scipy scikit-image pandas matplotlib pillow safetensors tqdm typer"
     assert base == set(expected.split())
-    assert {"lab", "fetch", "export", "cluster", "site", "browser", "dev"} == set(EXTRAS)
+    assert {"lab", "fetch", "export", "cluster", "site", "dev"} == set(EXTRAS)
 
 
 def test_conda_binder_and_docker_install_the_locked_versions():
