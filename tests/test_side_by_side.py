@@ -65,7 +65,7 @@ def test_enlarged_parts_lie_in_their_images(task, benchmark_set):
 def test_a_task_table_has_the_files_of_its_item(tiny_runs, tmp_path):
     made = task_tables.make(5, images="embedded")
     assert list(made.figures) == ["table5_spread", "fig9a", "fig9b"]
-    assert set(made.measured.method) == {"JPEG", "MemNet", "MemNet (from scratch)"}
+    assert set(made.measured.method) == {"JPEG", "MemNet"}
     gains = made.gains[made.gains.level == 10].set_index("image").gain
     row = made.extremes.loc["embedded, quality 10"]
     assert (row["least"], row["most"]) == (gains.idxmin(), gains.idxmax())

@@ -20,9 +20,9 @@ RUNS = {
         "sr-M6R6-brief": "MemNet (multi-supervised; 291 images)",
         "sr-M6R6": "MemNet (multi-supervised; 291 images), grown and trained longer",
     },
-    3: {"denoising-M6R6": "MemNet", "denoising-M6R6-scratch": "MemNet (from scratch)"},
-    4: {"sr-M6R6": "MemNet", "sr-M6R6-scratch": "MemNet (from scratch)"},
-    5: {"jpeg-M6R6": "MemNet", "jpeg-M6R6-scratch": "MemNet (from scratch)"},
+    3: {"denoising-M6R6": "MemNet"},
+    4: {"sr-M6R6": "MemNet"},
+    5: {"jpeg-M6R6": "MemNet"},
     6: {
         "sr-M4R6": "MemNet_M4R6 (depth 54)",
         "sr-M6R6-brief": "MemNet_M6R6 (depth 80)",
