@@ -37,5 +37,9 @@ def in_colour(images: dict[str, np.ndarray], original: np.ndarray, *, task: Task
     """Images of Y (H, W) as colour images (H, W, 3): Cb and Cr are those of the degraded `original` (uint8)."""
     channels = [task.degrade(original[..., channel], level) for channel in range(3)]
     reference, degraded = (np.stack(parts, axis=-1) for parts in zip(*channels, strict=True))
-    changes = {name: arrays.to_rgb(y - images[task.degraded], 3) for name, y in images.items() if name != "original"}
+    changes = {
+        name: arrays.to_rgb((y - images[task.degraded])[..., None], 3)
+        for name, y in images.items()
+        if name != "original"
+    }
     return {name: degraded + change for name, change in changes.items()} | {"original": reference}
