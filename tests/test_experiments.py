@@ -385,6 +385,26 @@ def test_another_number_of_threads_is_said(small, capsys, monkeypatch):
     assert "threads, not 77: the weights will differ in their last digits" in capsys.readouterr().err
 
 
+def test_a_batch_that_no_memory_holds_is_refused_before_it_is_made(small):
+    with pytest.raises(ValueError, match=r"1000000 patches of 80x80 need .* GiB or more, and .* GiB are free"):
+        train(small, batch=1_000_000, patch=80)
+
+
+def test_the_state_of_another_network_is_one_sentence(small, monkeypatch):
+    train(small, minutes=0.0)
+    other = replace(registry.EXPERIMENTS["sr-M6R6"], config=Config(2, 1, channels=2))
+    monkeypatch.setitem(registry.EXPERIMENTS, "sr-M6R6", other)
+    with pytest.raises(ValueError, match=r"sr-M6R6\.state cannot be resumed: .* does not fit the network") as caught:
+        train(small, start="resume")
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_weights_without_a_state_are_not_told_as_finished(small):
+    (small / "sr-M6R6.safetensors").write_bytes(b"half a download")
+    with pytest.raises(ValueError, match=r"sr-M6R6\.safetensors cannot be read"):
+        resumed(small)
+
+
 def test_too_little_memory_is_one_sentence(small, monkeypatch):
     full = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999999 bytes")
     monkeypatch.setattr(Trainer, "update", Mock(side_effect=full))

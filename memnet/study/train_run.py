@@ -18,6 +18,7 @@ from memnet.network import checkpoints
 from memnet.network.growth import added_norms, grow
 from memnet.network.model import Config, StackConfig, build
 from memnet.protocol import datasets
+from memnet.restoration import tiling
 from memnet.study import provenance, registry
 from memnet.study.registry import Experiment
 from memnet.training import budget, distributed, loop, selection
@@ -98,10 +99,12 @@ def train_run(
             check_start(files, start=start, overwrite=overwrite)
             validation = validation_set(experiment, validation_images, device)
             config, model, stages, saved = begin(experiment, config, files, start=start, device=device)
+            network = network_config(experiment, config.recursions)
+            check_memory(network, config, device)
             levels = ", ".join(map(str, experiment.training_levels))
             tell(f"{run}: preparing {len(images)} training images at levels {levels}", progress)
             patches = patches_for(experiment, images, config, device)
-            model = ready_to_train(model, network_config(experiment, config.recursions), patches, config)
+            model = ready_to_train(model, network, patches, config)
             if plan_steps:
                 tell(f"{run}: timing some steps", progress)
                 costs = budget.measure(model, patches, config, validation, eager=eager)
@@ -109,7 +112,7 @@ def train_run(
             trainer = Trainer(model, patches, config, eager=eager)
             trainer.stages, trainer.initial_model = stages, deepcopy(model).eval() if stages else None
             if saved:
-                load_state(trainer, *saved)
+                load_named_state(trainer, saved, files.state)
             left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
             outputs = {"state": files.state, "log": files.log}
             interrupted = loop.train(trainer, validation, **outputs, minutes=left, progress=progress)
@@ -274,6 +277,24 @@ def only_training(lock: Path) -> Iterator[None]:
                 return
 
 
+def load_named_state(trainer: Trainer, saved: tuple, state: Path) -> None:
+    """Go on from a saved state; ValueError naming it when it does not fit."""
+    try:
+        load_state(trainer, *saved)
+    except ValueError as error:
+        raise ValueError(f"{state} cannot be resumed: {error}") from error
+
+
+def check_memory(network: Config | StackConfig, config: TrainingConfig, device: str) -> None:
+    """ValueError when a batch's feature maps alone, one of each convolution, do not fit into the free memory."""
+    bytes_each = 2 if config.precision == "bfloat16" else 4
+    pixels = config.batch * config.patch**2 // distributed.world_size()
+    needed = bytes_each * pixels * network.channels * network.longest_path
+    if needed > (free := tiling.free_memory(torch.device(device))):
+        words = f"{config.batch} patches of {config.patch}x{config.patch} need {needed / 2**30:,.0f} GiB or more"
+        raise ValueError(f"{words}, and {free / 2**30:,.1f} GiB are free: choose a smaller batch or patch")
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
     """ValueError in place of what torch says when memory is not enough."""
@@ -384,8 +405,10 @@ def train_runs(
         saved, how = unfinished(run, output) if start == "resume" else None, start
         if start == "resume" and not saved:
             how = "fresh"
-            if Files.of(run, output).weights.exists():
-                yield run, Outcome(0, 0, Files.of(run, output).weights)
+            weights = Files.of(run, output).weights
+            if weights.exists():
+                checkpoints.load(weights)  # ValueError when it is broken
+                yield run, Outcome(0, 0, weights)
                 continue
         if left == 0 and number:
             yield run, None

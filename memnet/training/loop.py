@@ -21,6 +21,7 @@ from memnet.training.trainer import Trainer
 from memnet.training.validation import ValidationSet
 
 CHECKPOINT_SECONDS = 60
+BROADCAST_STEPS = 10  # after which several processes agree on whether to stop
 LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
 
 
@@ -111,7 +112,8 @@ def train(
                     bar.set_postfix_str(validate(trainer, validation, journal, losses, norm))
                     losses = []
                 over = minutes is not None and now - begin > 60 * minutes
-                if distributed.broadcast(over or stop.requested):
+                agreed = trainer.step_number % BROADCAST_STEPS == 0  # a broadcast makes a GPU wait
+                if (distributed.world_size() == 1 or agreed) and distributed.broadcast(over or stop.requested):
                     break
                 if now - saved > CHECKPOINT_SECONDS:
                     save_checkpoint(state, trainer)

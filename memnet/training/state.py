@@ -32,6 +32,23 @@ def load_state(trainer: Trainer, tensors: dict[str, Tensor], meta: dict) -> None
     """Go on from `state_of`, before the first step; ValueError when it belongs to another network or configuration."""
     if TrainingConfig(**meta["config"]) != trainer.config:
         raise ValueError(f"this training state was made with {meta['config']}, not {asdict(trainer.config)}")
+    try:
+        load_parts(trainer, tensors)
+    except (RuntimeError, KeyError) as error:
+        message = " ".join(str(error).split())[:200]
+        raise ValueError(f"this training state does not fit the network of this run: {message}") from error
+    try:
+        trainer.generator.set_state(tensors["generator"])
+    except RuntimeError as error:
+        raise ValueError("this training state was made on another kind of processor: use --continue") from error
+    trainer.step_number, trainer.seconds, trainer.stages = meta["step"], meta["seconds"], meta["stages"]
+    trainer.skips[0] = meta["skipped"]
+    if trainer.step_number > trainer.config.freeze_step:
+        trainer.freeze_statistics()
+
+
+def load_parts(trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+    """Network, average, initial model and optimiser from the tensors of a state."""
     parts = {name: part_of(tensors, name) for name in ("model", "average", "initial_model", "optimiser")}
     trainer.model.load_state_dict(parts["model"])
     trainer.average.load_state_dict(parts["average"])
@@ -42,14 +59,6 @@ def load_state(trainer: Trainer, tensors: dict[str, Tensor], meta: dict) -> None
     slots = {n: with_layout_of(p, part_of(parts["optimiser"], str(n))) for n, p in enumerate(parameters)}
     slots = {n: slot for n, slot in slots.items() if slot}
     trainer.optimiser.load_state_dict({**trainer.optimiser.state_dict(), "state": slots})
-    try:
-        trainer.generator.set_state(tensors["generator"])
-    except RuntimeError as error:
-        raise ValueError("this training state was made on another kind of processor: use --continue") from error
-    trainer.step_number, trainer.seconds, trainer.stages = meta["step"], meta["seconds"], meta["stages"]
-    trainer.skips[0] = meta["skipped"]
-    if trainer.step_number > trainer.config.freeze_step:
-        trainer.freeze_statistics()
 
 
 def part_of(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
