@@ -305,7 +305,7 @@ def write_csv(path: Path, rows) -> None:
 
 
 def check_tile(tile: str | None) -> int | str | None:
-    """The tile of `restoration.restore_plane` that was asked for."""
+    """The tile of `restoration.restore_channel` that was asked for."""
     if tile is None or tile == "paper":
         return tile
     if not tile.isdigit() or int(tile) < 1:

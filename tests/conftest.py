@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from memnet.network import checkpoints
 from memnet.network.model import Config, build
 from memnet.protocol import datasets, tasks
 from memnet.study import registry
+
+settings.register_profile("memnet", deadline=None)  # a machine that others use is slow now and then
+settings.load_profile("memnet")
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def nan_tiff(path):
 
 
 BAD = {
-    "text.png": (lambda path: path.write_text("hello"), "no picture that can be read"),
+    "text.png": (lambda path: path.write_text("hello"), "no image that can be read"),
     "zero.png": (lambda path: path.write_bytes(b""), "empty"),
     "folder.png": (lambda path: path.mkdir(), "holds no picture"),
     "bomb.png": (bomb, "more pixels than are opened"),
@@ -202,13 +202,13 @@ def test_what_may_not_be_read_is_said_and_the_others_go_on(tiny_runs, tmp_path, 
 
 def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture, monkeypatch):
     images.write_picture(tmp_path / "a.png", colour_picture[..., 0])
-    restore_plane, given = tiling.restore_plane, []
+    restore_channel, given = tiling.restore_channel, []
 
     def watched(model, plane, **how):
         given.append((how["tile"], how.get("overlap")))
-        return restore_plane(model, plane, **how)
+        return restore_channel(model, plane, **how)
 
-    monkeypatch.setattr("memnet.restoration.tiling.restore_plane", watched)
+    monkeypatch.setattr("memnet.restoration.tiling.restore_channel", watched)
     for number, words in enumerate(((), ("--tile", 16), ("--tile", 16, "--overlap", 30), ("--tile", "paper"))):
         asked = ("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path / f"{number}", *words)
         assert memnet(*asked).exit_code == 0
@@ -405,7 +405,7 @@ def test_evaluate_goes_on_without_pictures_that_cannot_be_measured(tiny_runs, tm
     result = memnet(*asked)
     assert result.exit_code == cli.SOME_FAILED
     said = result.stderr.strip().splitlines()
-    for line, words in zip(said, ("a.png: this is no picture", "b: a picture of 1x1 ", "d: SSIM needs"), strict=True):
+    for line, words in zip(said, ("a.png: this is no image", "b: an image of 1x1 ", "d: SSIM needs"), strict=True):
         assert f"{folder}/{words}" in line
     assert [line.split(",")[4] for line in file.read_text().splitlines()] == ["image", "c"]
     (folder / "c.png").unlink()

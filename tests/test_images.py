@@ -86,7 +86,7 @@ def bad_files(folder):
         "missing.png": "no such file",
         "truncated.png": "broken",
         "empty.png": "empty",
-        "text.png": "no picture",
+        "text.png": "no image",
         "folder.png": "folder",
         "bomb.png": "more pixels than are opened",
     }

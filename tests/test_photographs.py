@@ -257,7 +257,7 @@ def twelve_bit_jpeg():
         (tiff(16, 1, bytes(2 * WIDTH * HEIGHT), sample=3), r"a TIFF with 1 sample a pixel of 16 bits \(floating point"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a PostScript file"),
         (b"8BPS" + bytes(60), "a Photoshop file"),
-        (b"hello", "no picture that can be read"),
+        (b"hello", "no image that can be read"),
     ],
 )
 def test_a_kind_that_is_not_read_is_named(read, content, words):

@@ -49,9 +49,9 @@ def test_predictions_come_as_planes(model):
 @pytest.mark.parametrize("tile", [5, 16, 64])
 def test_tiles_give_what_the_whole_picture_gives(model, tile):
     plane = np.random.default_rng(0).random((41, 37))
-    whole = tiling.restore_plane(model, plane)
+    whole = tiling.restore_channel(model, plane)
     shares = []
-    tiled = tiling.restore_plane(model, plane, tile=tile, progress=shares.append)
+    tiled = tiling.restore_channel(model, plane, tile=tile, progress=shares.append)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
     assert shares[-1] == 1
     assert shares == sorted(shares)
@@ -63,12 +63,14 @@ def test_an_ensemble_is_the_mean_over_eight_orientations(model, tile):
     both = (lambda image: image, np.transpose)
     flips = ((), (0,), (1,), (0, 1))
     every = [
-        turn(np.flip(tiling.restore_plane(model, np.flip(turn(plane), axes)), axes)) for turn in both for axes in flips
+        turn(np.flip(tiling.restore_channel(model, np.flip(turn(plane), axes)), axes))
+        for turn in both
+        for axes in flips
     ]
-    ensemble = tiling.restore_plane(model, plane, tile=tile, ensemble=True, progress=shares.append)
+    ensemble = tiling.restore_channel(model, plane, tile=tile, ensemble=True, progress=shares.append)
     np.testing.assert_allclose(ensemble, np.mean(every, axis=0), atol=1e-6)
     assert np.abs(ensemble - every[0]).max() > 1e-4
-    turned = tiling.restore_plane(model, np.rot90(plane), ensemble=True)
+    turned = tiling.restore_channel(model, np.rot90(plane), ensemble=True)
     np.testing.assert_allclose(turned, np.rot90(ensemble), atol=1e-6)
     assert shares[-1] == pytest.approx(1)
     assert shares == sorted(shares)
@@ -107,7 +109,7 @@ def test_colour_is_kept_and_luma_restored(model, colour_picture):
     restored = images.rgb_to_ycbcr(arrays.restore(rgb, task="denoising", model=model, luma_only=True))
     before = images.rgb_to_ycbcr(rgb)
     np.testing.assert_allclose(restored[..., 1:].mean(), before[..., 1:].mean(), atol=0.01)
-    expected = tiling.restore_plane(model, before[..., 0])
+    expected = tiling.restore_channel(model, before[..., 0])
     assert np.abs(restored[..., 0] - expected).mean() < 0.01
 
 
@@ -204,14 +206,14 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, identity, colour_pict
 
 def test_tiles_of_the_paper_have_seams(model):
     plane = np.random.default_rng(0).random((160, 150))
-    whole = tiling.restore_plane(model, plane)
+    whole = tiling.restore_channel(model, plane)
     deep = build(Config(4, 3, channels=4))
     with torch.no_grad():
         deep(torch.rand(2, 1, 32, 32))
     deep = deep.eval()
     assert model.config.reach <= 8 < deep.config.reach
-    np.testing.assert_allclose(tiling.restore_plane(model, plane, tile="paper"), whole, atol=1e-6)
-    apart = np.abs(tiling.restore_plane(deep, plane, tile="paper") - tiling.restore_plane(deep, plane))
+    np.testing.assert_allclose(tiling.restore_channel(model, plane, tile="paper"), whole, atol=1e-6)
+    apart = np.abs(tiling.restore_channel(deep, plane, tile="paper") - tiling.restore_channel(deep, plane))
     assert apart[: 134 - deep.config.reach, : 134 - deep.config.reach].max() < 1e-6
     assert apart[126:142].max() > 1e-5
 
@@ -219,17 +221,17 @@ def test_tiles_of_the_paper_have_seams(model):
 @pytest.mark.parametrize("tile", [0, -3, "big", 1.5])
 def test_tiles_that_cannot_be_are_refused(model, tile):
     with pytest.raises(ValueError, match="a tile is"):
-        tiling.restore_plane(model, np.zeros((9, 9)), tile=tile)
+        tiling.restore_channel(model, np.zeros((9, 9)), tile=tile)
 
 
 def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
     plane = np.random.default_rng(0).random((150, 140)).astype(np.float32)
-    whole = tiling.restore_plane(model, plane)
+    whole = tiling.restore_channel(model, plane)
     seen = []
     predict = tiling.predict
     monkeypatch.setattr(tiling, "predict", lambda net, part, progress: seen.append(part.shape) or predict(net, part))
     monkeypatch.setattr("memnet.restoration.tiling.free_memory", lambda device: 100_000)
-    np.testing.assert_allclose(tiling.restore_plane(model, plane), whole, atol=1e-6)
+    np.testing.assert_allclose(tiling.restore_channel(model, plane), whole, atol=1e-6)
     edge = tiling.largest_edge(model)
     assert len(seen) > 1
     assert max(map(max, seen)) <= edge
@@ -249,21 +251,21 @@ def test_an_overlap_of_56_is_within_half_a_grey_level(run):
     plane = datasets.pictures("embedded")[2].plane
     level = tasks.task(task).levels[-1]
     degraded = tasks.degrade(plane, task=task, level=level, key="overlap")[1]
-    whole = tiling.restore_plane(model, degraded)
-    apart = np.abs(tiling.restore_plane(model, degraded, tile=100, overlap=56) - whole)
+    whole = tiling.restore_channel(model, degraded)
+    apart = np.abs(tiling.restore_channel(model, degraded, tile=100, overlap=56) - whole)
     assert 255 * apart.max() < 0.5
-    assert 255 * np.abs(tiling.restore_plane(model, degraded, tile=100, overlap=0) - whole).max() > 0.5
+    assert 255 * np.abs(tiling.restore_channel(model, degraded, tile=100, overlap=0) - whole).max() > 0.5
 
 
 def test_a_whole_picture_shows_its_progress_too(model):
     shares = []
-    tiling.restore_plane(model, np.zeros((9, 9)), progress=shares.append)
+    tiling.restore_channel(model, np.zeros((9, 9)), progress=shares.append)
     assert shares == [0.5, 1.0]  # one block of two recursions
 
 
 def test_an_overlap_beyond_the_reach_changes_nothing(model):
     plane, reach = np.random.default_rng(0).random((40, 50)), TINY.reach
-    exact, more = (tiling.restore_plane(model, plane, tile=16, overlap=n) for n in (reach, 10**6))
+    exact, more = (tiling.restore_channel(model, plane, tile=16, overlap=n) for n in (reach, 10**6))
     np.testing.assert_array_equal(exact, more)
 
 
@@ -415,7 +417,7 @@ def test_chroma_of_jpeg_is_restored_at_half_its_size(model, colour_picture):
     restored = images.rgb_to_ycbcr(arrays.restore(rgb, task="jpeg", model=model))
     paper = images.rgb_to_ycbcr(arrays.restore(rgb, task="jpeg", model=model, luma_only=True))
     small = arrays.shrunk(images.rgb_to_ycbcr(rgb)[..., 1].astype(np.float32), 2)
-    change = degradations.imresize(tiling.restore_plane(model, small) - small, 2)[:39, :29]
+    change = degradations.imresize(tiling.restore_channel(model, small) - small, 2)[:39, :29]
     inside = ((restored - paper)[..., 1] - change)[(np.abs(rgb - 0.5) < 0.4).all(axis=2)]
     assert np.abs(change).mean() > 1e-4
     assert np.median(np.abs(inside)) < 1e-6

@@ -1,4 +1,4 @@
-"""Pictures as arrays (H, W) or (H, W, 3): reading, writing, colour spaces as MATLAB has them, borders."""
+"""Images as arrays (H, W) or (H, W, 3): reading, writing, colour spaces as MATLAB has them, borders."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
 YCBCR_TO_RGB = np.linalg.inv(TO_YCBCR / 255.0).T  # rows: what changes of Y, Cb and Cr add to R, G and B
 TO_GRAY = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])  # MATLAB's rgb2gray
 NOISY = (-4.0, 5.0)  # what the values of a float image may reach with noise of sigma up to 255
-STRIP = 256  # rows of a picture whose floats are there at a time
+STRIP = 256  # rows of an image whose floats are there at a time
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -106,12 +106,12 @@ def check_uint8(image: np.ndarray) -> None:
 
 
 def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
-    """Y, Cb, Cr (H, W, 3) of an RGB picture (H, W, 3), both in [0, 1] as fractions of 255; not rounded."""
+    """Y, Cb, Cr (H, W, 3) of an RGB image (H, W, 3), both in [0, 1] as fractions of 255; not rounded."""
     return (image @ TO_YCBCR.T + YCBCR_OFFSET) / 255.0
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """uint8 luma (H, W), 16 to 235, of a uint8 RGB picture as MATLAB's rgb2ycbcr; a gray picture is its own luma.
+    """uint8 luma (H, W), 16 to 235, of a uint8 RGB image as MATLAB's rgb2ycbcr; a gray image is its own luma.
 
     Raises ValueError for another type.
     """
@@ -122,7 +122,7 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """uint8 gray (H, W), 0 to 255, of a uint8 RGB picture as MATLAB's rgb2gray; a gray picture is itself.
+    """uint8 gray (H, W), 0 to 255, of a uint8 RGB image as MATLAB's rgb2gray; a gray image is itself.
 
     Raises ValueError for another type.
     """
@@ -133,10 +133,10 @@ def gray(image: np.ndarray) -> np.ndarray:
 
 
 def shave(image: np.ndarray, border: int) -> np.ndarray:
-    """The picture without `border` pixels on each side; ValueError when nothing is left."""
+    """The image without `border` pixels on each side; ValueError when nothing is left."""
     if min(image.shape[:2]) <= 2 * border:
         raise ValueError(
-            f"a picture of {image.shape[0]}x{image.shape[1]} has nothing left without {border} pixels a side"
+            f"an image of {image.shape[0]}x{image.shape[1]} has nothing left without {border} pixels a side"
         )
     return image[border : image.shape[0] - border, border : image.shape[1] - border]
 
@@ -147,5 +147,5 @@ def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
         raise ValueError(f"a scale is at least 1, got {scale}")
     height, width = (size - size % scale for size in image.shape[:2])
     if 0 in (height, width):
-        raise ValueError(f"a picture of {image.shape[0]}x{image.shape[1]} is smaller than the scale {scale}")
+        raise ValueError(f"an image of {image.shape[0]}x{image.shape[1]} is smaller than the scale {scale}")
     return image[:height, :width]

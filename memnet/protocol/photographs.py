@@ -110,17 +110,17 @@ def reason_of(error: Exception, content: bytes) -> str:
     if isinstance(error, UnidentifiedImageError) and kind:
         return f"this is {kind}, which is not read: convert it to PNG, JPEG or TIFF first"
     if isinstance(error, UnidentifiedImageError):
-        return f"this is no picture that can be read ({', '.join(FORMATS)})"
+        return f"this is no image that can be read ({', '.join(FORMATS)})"
     if isinstance(error, containers.Refused):
         return str(error)
-    return f"the picture is broken ({' '.join(str(error).split()) or type(error).__name__})"
+    return f"the image is broken ({' '.join(str(error).split()) or type(error).__name__})"
 
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file; ValueError with its name and the reason when it cannot be read."""
     try:
         if path.is_dir():
-            raise ValueError(f"{path}: this is a folder, not a picture")
+            raise ValueError(f"{path}: this is a folder, not an image")
         if path.exists() and not path.is_file():
             raise ValueError(f"{path}: this is a device or a pipe, not a file")
         content = path.read_bytes()

@@ -55,8 +55,9 @@ def write_figure(path: Path, figure) -> list[Path]:
     """PNG and PDF of a figure on a white face, with stable bytes."""
     options = {"dpi": 300, "facecolor": "white", "bbox_inches": "tight"}
     png, pdf = path.with_suffix(".png"), path.with_suffix(".pdf")
-    figure.savefig(png, **options, metadata={"Software": None})
-    figure.savefig(pdf, **options, metadata={"CreationDate": None})
+    for file, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None})):
+        with paths.atomic_write(file) as partial:
+            figure.savefig(partial, **options, metadata=metadata)
     return [png, pdf]
 
 
@@ -64,7 +65,7 @@ def write_table(path: Path, table: pd.DataFrame) -> list[Path]:
     """CSV, Markdown and LaTeX of a table."""
     texts = {".csv": tables.to_csv(table), ".md": tables.to_markdown(table), ".tex": tables.to_latex(table)}
     for suffix, text in texts.items():
-        path.with_suffix(suffix).write_text(text, encoding="utf-8")
+        paths.write_text(path.with_suffix(suffix), text)
     return [path.with_suffix(suffix) for suffix in texts]
 
 

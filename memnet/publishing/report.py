@@ -51,7 +51,7 @@ def write() -> list[Path]:
     texts = {README: readme(), REPORT: report(), paths.WEIGHTS / "README.md": weights_readme()}
     texts[paths.DATA / "weights.csv"] = weights_table()
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        paths.write_text(path, text)
     return list(texts)
 
 

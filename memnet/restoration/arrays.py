@@ -31,7 +31,7 @@ def restore(
     Colour: denoising restores Y, Cb and Cr, each by the network, in three times the time. Deblocking restores Cb and Cr
     at half their size, as JPEG mostly stores them, in 1.5 times the time. Super-resolution, and all tasks with
     `luma_only` (the paper's way), restore Y; Cb and Cr are kept or enlarged bicubically. `strength` from 0 to 1 mixes
-    the input (enlarged, if need be) with the result. The other options are those of `restore_plane`.
+    the input (enlarged, if need be) with the result. The other options are those of `restore_channel`.
     Raises ValueError on anything else, and MemoryError when the image itself does not fit the memory.
     """
     task = tasks.task(task)
@@ -48,7 +48,7 @@ def restore(
         seen_by_network = shrunk(enlarged_channel(image, channel, scale), shrink)
         within = progress and part_of(progress, done / sum(costs), costs[channel] / sum(costs))
         options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "progress": within}
-        changes.append(tiling.restore_plane(model, seen_by_network, **options) - seen_by_network)
+        changes.append(tiling.restore_channel(model, seen_by_network, **options) - seen_by_network)
         done += costs[channel]
     restored = np.empty((height, width, *image.shape[2:]), image.dtype)
     for rows in images.strips(height):

@@ -86,7 +86,7 @@ def targets_for(sources: Sequence[Path], output: Path, *, task: str | Task, scal
 
 
 def comparison_of(target: Path) -> Path:
-    """Where the picture of an image before and after goes."""
+    """Where the comparison of an image before and after goes."""
     return target.with_name(f"{target.stem}-compare.png")
 
 

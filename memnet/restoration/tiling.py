@@ -14,7 +14,7 @@ from memnet.network.runtime import cudnn, device_of, evaluating
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
 UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
-MAPS_AT_WORK = 8  # feature maps of a picture's size that a network holds beside its memories
+MAPS_AT_WORK = 8  # feature maps of an image's size that a network holds beside its memories
 GROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 GROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 ORIENTATIONS = tuple(product((False, True), range(4)))  # mirrored or not, quarter turns
@@ -25,17 +25,17 @@ PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that 
 @cudnn(allow_tf32=False)
 @torch.inference_mode()
 def predict(
-    model: nn.Module, plane: np.ndarray, *, progress: Callable[[float], None] | None = None
+    model: nn.Module, channel: np.ndarray, *, progress: Callable[[float], None] | None = None
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """y and [y_1 .. y_M] (float64) of a whole plane (H, W), floats in [0, 1], in float32 where the model lives.
+    """y and [y_1 .. y_M] (float64) of a whole channel (H, W), floats in [0, 1], in float32 where the model lives.
 
     `progress` is called with the share that is done: after every recursion, or at the end where a network has none.
-    The network may be in training mode: it is evaluated, and left as it was. Raises ValueError when `plane` is not of
+    The network may be in training mode: it is evaluated, and left as it was. Raises ValueError when `channel` is not of
     floats, and when what comes out is not finite.
     """
-    if plane.dtype.kind != "f":
-        raise ValueError(f"a network takes floats in [0, 1], got {plane.dtype}")
-    x = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    if channel.dtype.kind != "f":
+        raise ValueError(f"a network takes floats in [0, 1], got {channel.dtype}")
+    x = torch.from_numpy(np.ascontiguousarray(channel, dtype=np.float32))[None, None]
     device = device_of(model)
     model = inference_form(model)
     shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
@@ -45,7 +45,7 @@ def predict(
         raise ValueError("the network gives values that are not finite (NaN or infinity): its weights are damaged")
     if progress and not shown:
         progress(1.0)
-    return as_plane(y), [as_plane(prediction) for prediction in y_m]
+    return as_array(y), [as_array(prediction) for prediction in y_m]
 
 
 def predictions_of(model: nn.Module, x: torch.Tensor, **shown) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -53,59 +53,59 @@ def predictions_of(model: nn.Module, x: torch.Tensor, **shown) -> tuple[torch.Te
     return model.predictions(x, **shown) if hasattr(model, "predictions") else (model(x), [])
 
 
-def as_plane(y: torch.Tensor) -> np.ndarray:
+def as_array(y: torch.Tensor) -> np.ndarray:
     """(1, 1, H, W) to float64 (H, W)."""
     return y[0, 0].cpu().double().numpy()
 
 
-def restore_plane(
+def restore_channel(
     model: nn.Module,
-    plane: np.ndarray,
+    channel: np.ndarray,
     *,
     tile: int | str | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
-    """y (H, W) of a plane (H, W) of any size, float32, in [0, 1] but not clipped.
+    """y (H, W) of a channel (H, W) of any size, float32, in [0, 1] but not clipped.
 
-    A picture that is too large for the free memory, or any when `tile` (pixels) is given, is restored in tiles that
-    overlap by the network's reach on every side: what a tile contributes is exactly what the whole picture would give,
+    An image that is too large for the free memory, or any when `tile` (pixels) is given, is restored in tiles that
+    overlap by the network's reach on every side: what a tile contributes is exactly what the whole image would give,
     up to rounding. A smaller `overlap` is faster and leaves seams. `tile="paper"` takes the small tiles of the authors'
-    own inference, whose seams are part of the printed numbers. An `ensemble` is the mean over the plane's eight
+    own inference, whose seams are part of the printed numbers. An `ensemble` is the mean over the channel's eight
     orientations, in eight times the time (Timofte et al., CVPR 2016). `progress` is called with the share that is done.
 
     Edges below SMALLEST are mirrored to it first. A network of somebody's own, without `config.reach`, sees whole
     images: ValueError for a `tile` of pixels without an `overlap`.
     """
-    if min(plane.shape) < SMALLEST:
-        mirrored = np.pad(plane, [(0, max(SMALLEST - size, 0)) for size in plane.shape], mode="symmetric")
+    if min(channel.shape) < SMALLEST:
+        mirrored = np.pad(channel, [(0, max(SMALLEST - size, 0)) for size in channel.shape], mode="symmetric")
         options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "progress": progress}
-        return restore_plane(model, mirrored, **options)[: plane.shape[0], : plane.shape[1]]
+        return restore_channel(model, mirrored, **options)[: channel.shape[0], : channel.shape[1]]
     model = inference_form(model)
     if ensemble:
-        mean, parts = np.zeros(plane.shape, np.float32), len(ORIENTATIONS)
+        mean, parts = np.zeros(channel.shape, np.float32), len(ORIENTATIONS)
         for number, (mirrored, turns) in enumerate(ORIENTATIONS):
             within = part_of(progress, number, parts) if progress else None
-            oriented = np.rot90(plane[:, ::-1] if mirrored else plane, turns)
-            y = np.rot90(restore_plane(model, oriented, tile=tile, overlap=overlap, progress=within), -turns)
+            oriented = np.rot90(channel[:, ::-1] if mirrored else channel, turns)
+            y = np.rot90(restore_channel(model, oriented, tile=tile, overlap=overlap, progress=within), -turns)
             mean += (y[:, ::-1] if mirrored else y) / parts
         return mean
     if tile == "paper":
         tile, overlap = PAPER_TILE
     reach = getattr(getattr(model, "config", None), "reach", None)
     edge = largest_edge(model) if tile is None and reach is not None else None
-    if tile is None and (edge is None or plane.size <= edge**2):
-        return predict(model, plane, progress=progress)[0].astype(np.float32)
+    if tile is None and (edge is None or channel.size <= edge**2):
+        return predict(model, channel, progress=progress)[0].astype(np.float32)
     if reach is None and overlap is None:
         raise ValueError("how far this network sees is not known: give an overlap in pixels beside the tile")
     overlap = min(pixels for pixels in (overlap, reach) if pixels is not None)  # more would change nothing
     tile = max(edge - 2 * overlap, 1) if tile is None else tile
-    restored = np.empty(plane.shape, np.float32)
-    pieces = list(tiles(plane.shape, size=tile, overlap=overlap))
+    restored = np.empty(channel.shape, np.float32)
+    pieces = list(tiles(channel.shape, size=tile, overlap=overlap))
     for number, (seen, inner, place) in enumerate(pieces):
         within = part_of(progress, number, len(pieces)) if progress else None
-        restored[place] = predict(model, plane[seen], progress=within)[0][inner]
+        restored[place] = predict(model, channel[seen], progress=within)[0][inner]
     return restored
 
 

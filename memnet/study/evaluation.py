@@ -31,7 +31,7 @@ def evaluate_picture(
 ) -> dict:
     """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds.
 
-    In tiles and as an ensemble (as in `restoration.restore_plane`) there are no intermediate predictions. Without
+    In tiles and as an ensemble (as in `restoration.restore_channel`) there are no intermediate predictions. Without
     `intermediate` none is asked for, and a picture that is too large for the memory is restored in tiles.
     """
     task = tasks.task(task)
@@ -41,7 +41,7 @@ def evaluate_picture(
     if tile is None and not ensemble and intermediate:
         y, y_m = tiling.predict(model, degraded)
     else:
-        y, y_m = tiling.restore_plane(model, degraded, tile=tile, ensemble=ensemble), []
+        y, y_m = tiling.restore_channel(model, degraded, tile=tile, ensemble=ensemble), []
     seconds = time.perf_counter() - begin
     psnr, ssim = task.score(reference, y, level)
     input_psnr, input_ssim = task.score(reference, degraded, level)
@@ -78,7 +78,7 @@ def evaluate(
     """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
 
     PSNR in dB, float32 network, scored as `tasks.score`; noise is seeded by (seed, picture's name). `tile`
-    and `ensemble` are those of `restoration.restore_plane`: whole pictures, once, unless given.
+    and `ensemble` are those of `restoration.restore_channel`: whole pictures, once, unless given.
     """
     task = tasks.task(task)
     head = {"run": run, "task": task.name, "dataset": dataset, "level": level}
