@@ -60,7 +60,9 @@ def run_notebook(source: Path, executed: Path, parameters: dict) -> None:
         "start_timeout": 300,
         "store_widget_state": False,  # a page would fetch widgets from the network in place of the image beside them
         "kernel_manager_class": kernel_manager_class(),
-        "config": Config(KernelManager={"transport_encryption": "auto"}),
+        "config": Config(
+            KernelManager={"transport_encryption": "auto"}, NotebookClient={"shutdown_kernel": "immediate"}
+        ),
     }
     for name in ("papermill", "asyncio"):  # what they log is raised as well, or is of a kernel that Ctrl-C stopped
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -128,7 +128,7 @@ def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) ->
     runner = Ablations(net, degraded)
 
     def psnr(y: Tensor) -> float:
-        return metrics.psnr(*scored.compared(reference, tiling.as_plane(y), level))
+        return metrics.psnr(*scored.compared(reference, tiling.as_array(y), level))
 
     whole = psnr(runner.output(runner.memories))
     rows = [
