@@ -27,8 +27,8 @@ ITEMS = {
             "03_training.ipynb",
             "a small network trained live",
             ("training", "training_log"),
-            # Trained with 1 or 2 threads: gain 0.015 dB, loss 1.5e-5, the norm of one step's gradients 0.03 apart.
-            tolerances=(("gain", 0.05), ("loss", 1e-4), ("norm", 0.1), ("from", 1.0)),
+            # With 1 or 2 threads: gain 0.015 dB, loss 1.5e-5, gradient norm 0.03, visible from 11 grey levels apart.
+            tolerances=(("gain", 0.05), ("loss", 1e-4), ("norm", 0.1), ("from", 15.0)),
         ),
         Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1", "order", "order_by_seed")),
         Item(
