@@ -133,7 +133,7 @@ def check_claims(picture: Image.Image, content: bytes, max_pixels: int) -> None:
         )
     if width * height < LARGE or picture.mode == "1":
         return
-    codec = picture.tile[0][0] if picture.tile and picture.format not in ("WEBP", "AVIF") else None
+    codec = picture.tile[0][0] if picture.tile and picture.format not in ("WEBP", "AVIF") else None  # type: ignore[attr-defined]  # an opened file has it
     held = width * height <= PIXELS_PER_BYTE.get(codec, 512) * len(content)
     if not held or (picture.format == "PNG" and not png_holds(content, width, height)):
         raise Refused(f"the image claims {width}x{height} pixels, which its {len(content)} bytes do not hold")

@@ -143,7 +143,7 @@ def decode(content: bytes, max_pixels: int) -> Photograph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with opened(content, max_pixels) as picture:
-            tile = list(picture.tile)
+            tile = list(picture.tile)  # type: ignore[attr-defined]  # an opened file has it
             picture.load()
             profile, remarks = picture.info.get("icc_profile"), []
             pixels, alpha = deep_pixels(picture, tile, content, max_pixels)
@@ -210,7 +210,7 @@ def deep_pixels(
 def decoded_again(content: bytes, max_pixels: int, tile: list) -> np.ndarray:
     """The pixels of a file decoded with other arguments for Pillow's decoder."""
     with opened(content, max_pixels) as picture:
-        picture.tile = tile
+        picture.tile = tile  # type: ignore[attr-defined]  # an opened file has it
         picture.load()
         return np.array(picture)
 
