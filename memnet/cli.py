@@ -250,7 +250,7 @@ def evaluate(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="The mean over eight orientations. Such rows are not kept.")
     ] = False,
-    fresh: Annotated[bool, typer.Option(help="Measure anew what is stored in data/results.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Measure again what is stored in data/results.")] = False,
 ) -> None:
     """Measure PSNR and SSIM of a run, on a data set (rows are kept in data/results) or on a folder of pictures.
 
@@ -340,7 +340,7 @@ def train(
     grow: Annotated[
         bool, typer.Option("--grow", help="Another stage with the run's number of recursions, after fewer.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew over what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again over what is there.")] = False,
     eager: Annotated[bool, typer.Option("--eager", help="On a GPU: neither torch.compile nor a CUDA graph.")] = False,
 ) -> None:
     """Train runs of the paper, one after another, inside a budget. Exit code 1 while one of them is unfinished.
@@ -445,7 +445,7 @@ def reproduce(
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; all notebooks that run must declare it.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the files; build/figures if left out.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Measure all rows anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure all rows again.")] = False,
     update: Annotated[
         bool, typer.Option("--update", help="For maintainers: write to figures/, which is committed.")
     ] = False,

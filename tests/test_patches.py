@@ -83,10 +83,10 @@ def test_levels_of_ones_own_are_weighed_by_the_error_of_their_inputs(task, level
         assert torch.allclose(rms * 255, torch.tensor([5.0, 15.0, 75.0]), rtol=0.02)
     parts = [patches.draw_by_importance(8, generator) for _ in range(2500)]
     chosen_x, chosen, chosen_weights = (torch.cat(part) for part in zip(*parts, strict=True))
-    evenly = (x - clean).square().mean((1, 2, 3)) * weights
-    by_error = (chosen_x - chosen).square().mean((1, 2, 3)) * chosen_weights
-    deviation = float(evenly.std() + by_error.std()) / 9000**0.5
-    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * deviation)
+    uniform = (x - clean).square().mean((1, 2, 3)) * weights
+    important = (chosen_x - chosen).square().mean((1, 2, 3)) * chosen_weights
+    deviation = float(uniform.std() + important.std()) / 9000**0.5
+    assert float(important.mean()) == pytest.approx(float(uniform.mean()), abs=4 * deviation)
 
 
 def smooth_and_rough():
@@ -107,12 +107,12 @@ def test_importance_sampling_has_the_same_weighted_mean_and_varies_less(task):
     def error(x, clean):  # as a network would have it that smooths a little
         return (torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - clean).square().mean((1, 2, 3))
 
-    evenly, by_error = error(x, clean), error(chosen_x, chosen) * weights
-    deviation = float(evenly.std() + by_error.std()) / 20000**0.5
-    assert float(by_error.mean()) == pytest.approx(float(evenly.mean()), abs=4 * deviation)
-    assert by_error.std() < 0.8 * evenly.std()
-    draws = by_error.view(-1, 8).mean(dim=1)
-    assert draws.std() < 0.9 * by_error.std() / 8**0.5  # patches of one draw make up for each other
+    uniform, important = error(x, clean), error(chosen_x, chosen) * weights
+    deviation = float(uniform.std() + important.std()) / 20000**0.5
+    assert float(important.mean()) == pytest.approx(float(uniform.mean()), abs=4 * deviation)
+    assert important.std() < 0.8 * uniform.std()
+    draws = important.view(-1, 8).mean(dim=1)
+    assert draws.std() < 0.9 * important.std() / 8**0.5  # patches of one draw make up for each other
     assert float(weights.mean()) == pytest.approx(1, abs=0.03)
     assert weights.max() <= 1 / UNIFORM_SHARE
     rough = [float((part.std(dim=(2, 3)) > 0.05).float().mean()) for part in (clean, chosen)]

@@ -24,7 +24,7 @@ from memnet.publishing.items import ITEMS
 def test_what_is_committed_is_what_the_files_give(path, made):
     words = ["git", "diff", "--quiet", "HEAD", "--", "figures"]
     if subprocess.run(words, cwd=paths.ROOT, capture_output=True, check=False).returncode == 1:
-        pytest.skip("figures/ is not as committed: `memnet reproduce` made it anew")
+        pytest.skip("figures/ is not as committed: `memnet reproduce` made it again")
     assert path.read_text(encoding="utf-8") == made(), "run `memnet report`"
 
 

@@ -20,7 +20,7 @@ from memnet.study import provenance, store
 
 PARAMETERS = """images: str = "embedded"  # which pictures
 output: str = ""  # folder for the files
-fresh: bool = False  # measure anew
+fresh: bool = False  # measure again
 level: int = 3  # scale factor
 share: float = 0.5  # of the whole
 """

@@ -27,7 +27,7 @@ def made_images(count=4, size=80):
     return found
 
 
-class Inpainting(tasks.Task):
+class Inpainting(tasks.RandomTask):
     """Random pixels are lost and gray instead; a level is how many of a hundred."""
 
     name, short = "inpainting", "holes"
@@ -36,14 +36,13 @@ class Inpainting(tasks.Task):
     degraded, restored = "Holes", "filled"
     test_sets = ("Set5",)
     channel = staticmethod(images.gray)
-    random = True
 
     def degrade(self, image, level, *, key="", seed=0):
         clean = images.to_float(image)
         lost = np.random.default_rng([seed, *key.encode()]).random(clean.shape) < level / 100
         return clean, np.where(lost, 0.5, clean)
 
-    def redrawn(self, clean, level, noise):
+    def degrade_patches(self, clean, level, noise):
         return torch.where(noise < torch.special.ndtri(level / 100), 0.5, clean)
 
     def input_error(self, level):

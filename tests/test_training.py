@@ -39,8 +39,12 @@ def trainer_for(task="super-resolution", planes=None, preset="soap", steps=12, *
 
 
 def test_importance_sampling_is_for_the_steps_with_frozen_statistics(monkeypatch):
-    for by_error, expected in ((True, [False] * 3 + [True] * 5), (False, [False] * 8)):
-        trainer, calls, kinds = trainer_for(steps=12, frozen_bn_fraction=0.75, importance_sampling=by_error), [], []
+    for importance_sampling, expected in ((True, [False] * 3 + [True] * 5), (False, [False] * 8)):
+        trainer, calls, kinds = (
+            trainer_for(steps=12, frozen_bn_fraction=0.75, importance_sampling=importance_sampling),
+            [],
+            [],
+        )
         draw = trainer.patches.draw_by_importance
         monkeypatch.setattr(
             trainer.patches, "draw_by_importance", lambda *how, d=draw, c=calls: c.append(how) or d(*how)
@@ -54,9 +58,9 @@ def test_importance_sampling_is_for_the_steps_with_frozen_statistics(monkeypatch
     assert not PRESETS["paper"].importance_sampling  # as printed
 
 
-@pytest.mark.parametrize("by_error", [True, False])
-def test_patches_are_fewer_and_larger_once_statistics_are_frozen(by_error, monkeypatch):
-    trainer, shapes = trainer_for(frozen_bn_fraction=0.5, importance_sampling=by_error, patch_growth=2), []
+@pytest.mark.parametrize("importance_sampling", [True, False])
+def test_patches_are_fewer_and_larger_once_statistics_are_frozen(importance_sampling, monkeypatch):
+    trainer, shapes = trainer_for(frozen_bn_fraction=0.5, importance_sampling=importance_sampling, patch_growth=2), []
     update = trainer.advance
     monkeypatch.setattr(trainer, "update", lambda x, *rest: shapes.append(tuple(x.shape)) or update(x, *rest))
     trainer.advance = trainer.update
@@ -352,8 +356,8 @@ def test_the_choice_of_weights_leaves_frozen_statistics():
             parameter.add_(1)  # so that the last weights are the better ones
     name, best, _ = selection.best_weights(trainer, held, crops)
     assert name.startswith("last")
-    for found, settled in zip(statistics(best), statistics(trainer.model), strict=True):
-        assert torch.equal(found, settled)
+    for found, frozen in zip(statistics(best), statistics(trainer.model), strict=True):
+        assert torch.equal(found, frozen)
 
 
 def test_a_network_that_is_the_identity_has_nothing_to_solve():
@@ -406,12 +410,12 @@ def test_costs_are_those_of_both_kinds_of_steps_of_the_refresh_and_of_validation
 
 
 def test_a_resumed_trainer_has_frozen_statistics_if_it_had():
-    for steps, settled in ((9, False), (10, True)):
+    for steps, frozen in ((9, False), (10, True)):
         trainer, resumed = trainer_for(), trainer_for()
         for _ in range(steps):
             trainer.step()
         load_state(resumed, *state_of(trainer))
-        assert (trainer.frozen, resumed.frozen) == (settled, settled)
+        assert (trainer.frozen, resumed.frozen) == (frozen, frozen)
 
 
 def test_non_finite_steps_change_nothing_and_then_stop_the_run():

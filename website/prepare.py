@@ -22,7 +22,7 @@ REFERENCE = re.compile(r"(?<![\w\[(])eqs?\. (\d+)(?:-(\d+))?")
 
 
 def prepare(executed: Path, npm: Path, source: Path) -> None:
-    """Fill the folder `source` anew from the notebooks in `executed` and the npm packages in `npm`.
+    """Replace the folder `source` by what is made from the notebooks in `executed` and the npm packages in `npm`.
 
     Raises ValueError where a notebook of notebooks/ has not been executed.
     """

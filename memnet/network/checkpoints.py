@@ -168,10 +168,10 @@ def read_content(folder: Path) -> dict:
         content = json.loads(path.read_bytes())
         expected = content.pop("sha256")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        words = "start anew with --overwrite, or put a copy in its place"
+        words = "start again with --overwrite, or put a copy in its place"
         raise ValueError(f"{path} is broken ({type(error).__name__}): {words}") from error
     if content.get("format") != STATE_FORMAT or expected != json_hash(content):
-        raise ValueError(f"{path} is broken: its hash is not that of what it holds; start anew with --overwrite")
+        raise ValueError(f"{path} is broken: its hash is not that of what it holds; start again with --overwrite")
     return content
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from memnet.network.model import MemNet, RecursiveUnit, Stack, check_input
 
 SMALLEST = 1e-30  # a batch norm's scale that is nearer to 0 counts as this
-STRIP_BYTES = 16 * 2**20  # of a feature map that is convolved at a time: what is made anew has to stay in the cache
+STRIP_BYTES = 16 * 2**20  # of a feature map that is convolved at a time: what is made again has to stay in the cache
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

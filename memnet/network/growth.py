@@ -18,7 +18,7 @@ def grow(model: MemNet, recursions: int) -> MemNet:
 
     Each recursion (eqs. 5-7) stays and gets R / R' - 1 behind it that add a `SMALL` part of such a residual. So the
     states H^r that come of it are nearly alike, and the gates see each of them by an equal part of the old weights.
-    The batch norms of the added recursions have the statistics of the one before them, which do not fit: take them anew
+    The batch norms of the added recursions have the statistics of the one before them, which do not fit: renew them
     (`added_norms` names them). All others keep theirs.
 
     Raises ValueError for a network without recursions, and unless R is a multiple of R'.

@@ -4,6 +4,7 @@ A task is one class here, entered in TASKS. What else a new task takes are its n
 """
 
 import zlib
+from abc import ABC, abstractmethod
 
 import numpy as np
 import skimage.filters
@@ -12,11 +13,11 @@ import skimage.restoration
 from memnet.protocol import degradations, images, metrics
 
 
-class Task:
+class Task(ABC):
     """A restoration task with the levels that one network is trained for.
 
-    A subclass sets the attributes without a value and defines `degrade`; `redrawn` and `input_error` if it is `random`,
-    and `restored_by_classic` if it names a `classic` method.
+    A subclass sets the attributes without a value and defines `degrade`. One whose degradation is random, so that
+    training draws it for every patch, is a RandomTask.
     """
 
     name: str
@@ -33,9 +34,8 @@ class Task:
     multiple = 1  # training images are cropped to a multiple of so many pixels
     enlarges = False  # whether the level is a scale by which the restored image is larger than the one that is given
     symmetric = True  # whether a transposed image degrades to the transposed degraded image
-    classic = ""  # what figures call a method without a network; none unless given
-    random = False  # whether training degrades every patch anew; else each image's degraded versions are made once
 
+    @abstractmethod
     def degrade(
         self, image: np.ndarray, level: float, *, key: str = "", seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -44,27 +44,15 @@ class Task:
         What is random depends on (seed, key) alone: give every image its name as key. Raises ValueError for a level
         that makes no sense.
         """
-        raise NotImplementedError
-
-    def redrawn(self, clean, level, noise):
-        """Training patches (N, 1, P, P), float in [0, 1], degraded at `level` (N, 1, 1, 1) by standard normal `noise`.
-
-        NumPy arrays or torch tensors, all three alike.
-        """
-        raise NotImplementedError
-
-    def input_error(self, level: float) -> float:
-        """The root mean square error of a `random` task's inputs at a level, up to a factor that all levels share."""
-        raise NotImplementedError
 
     def score(self, reference: np.ndarray, image: np.ndarray, level: float) -> tuple[float, float]:
         """PSNR (dB) and SSIM of an image (H, W) against its reference, as the field reports them for this task."""
         reference, image = self.compared(reference, image, level)
         return metrics.psnr(reference, image), metrics.ssim(reference, image)
 
-    def restored_by_classic(self, image: np.ndarray, level: float) -> np.ndarray:
-        """A degraded image (H, W) as the task's `classic` method restores it, from scikit-image."""
-        raise NotImplementedError
+    def restored_classically(self, image: np.ndarray, level: float) -> dict[str, np.ndarray]:
+        """What methods without a network, from scikit-image, make of a degraded image (H, W), by name."""
+        return {}
 
     def compared(self, reference: np.ndarray, image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
         """The two images (H, W) as the metrics take them: as they are, unless a task says otherwise."""
@@ -84,7 +72,22 @@ class Task:
         return int(level)
 
 
-class Denoising(Task):
+class RandomTask(Task):
+    """A task that training degrades every patch for; of other tasks each image's degraded versions are made once."""
+
+    @abstractmethod
+    def degrade_patches(self, clean, level, noise):
+        """Training patches (N, 1, P, P), float in [0, 1], degraded at `level` (N, 1, 1, 1) by standard normal `noise`.
+
+        NumPy arrays or torch tensors, all three alike.
+        """
+
+    @abstractmethod
+    def input_error(self, level: float) -> float:
+        """The root mean square error of the inputs at a level, up to a factor that all levels share."""
+
+
+class Denoising(RandomTask):
     """White Gaussian noise, not clipped; a level is its sigma in grey levels (of 255)."""
 
     name = short = "denoising"
@@ -93,20 +96,19 @@ class Denoising(Task):
     degraded, restored = "Noisy", "denoised"
     test_sets = ("S14", "BSD200")
     channel = staticmethod(images.gray)
-    classic = "non-local means"
     chroma_shrink = 1
-    random = True
 
     def degrade(self, image, level, *, key="", seed=0):
         # Paper: MATLAB's generator, which NumPy does not have. Over 12 images seeds move the mean by 0.006 dB.
         reference, rng = images.to_float(image), np.random.default_rng([seed, zlib.crc32(key.encode())])
         return reference, degradations.gaussian_noise(reference, level, rng)
 
-    def restored_by_classic(self, image, level):
+    def restored_classically(self, image, level):
         sigma = level / 255
-        return skimage.restoration.denoise_nl_means(image, patch_size=7, patch_distance=10, h=0.6 * sigma, sigma=sigma)
+        patches = {"patch_size": 7, "patch_distance": 10}
+        return {"non-local means": skimage.restoration.denoise_nl_means(image, h=0.6 * sigma, sigma=sigma, **patches)}
 
-    def redrawn(self, clean, level, noise):
+    def degrade_patches(self, clean, level, noise):
         return clean + level / 255 * noise
 
     def input_error(self, level):
@@ -123,15 +125,14 @@ class SuperResolution(Task):
     test_sets = ("Set5", "Set14", "BSD100", "Urban100")
     multiple = 12
     enlarges = True
-    classic = "unsharp mask"
 
     def degrade(self, image, level, *, key="", seed=0):
         """As `Task.degrade`; cropped to a multiple of the scale first. ValueError for an image below the scale."""
         reference = images.crop_to_multiple(images.to_float(image), self.whole(level))
         return reference, degradations.bicubic(reference, int(level))
 
-    def restored_by_classic(self, image, level):
-        return skimage.filters.unsharp_mask(image.clip(0, 1), radius=level / 2, amount=1.0)
+    def restored_classically(self, image, level):
+        return {"unsharp mask": skimage.filters.unsharp_mask(image.clip(0, 1), radius=level / 2, amount=1.0)}
 
     def compared(self, reference, image, level):
         """Both rounded to uint8, and `level` pixels shaved from each border."""
@@ -150,14 +151,13 @@ class JpegDeblocking(Task):
     chroma_shrink = 2  # +0.35 and +0.23 dB (RGB) at qualities 10 and 20 over luma alone; at full size +0.13, +0.12
     multiple = 8
     symmetric = False  # the encoder's quantisation table is not
-    classic = "total variation"
 
     def degrade(self, image, level, *, key="", seed=0):
         reference = images.to_float(image)
         return reference, degradations.jpeg(reference, self.whole(level))
 
-    def restored_by_classic(self, image, level):
-        return skimage.restoration.denoise_tv_chambolle(image, weight=0.2 / level)
+    def restored_classically(self, image, level):
+        return {"total variation": skimage.restoration.denoise_tv_chambolle(image, weight=0.2 / level)}
 
 
 TASKS: dict[str, Task] = {task.name: task for task in (Denoising(), SuperResolution(), JpegDeblocking())}

@@ -87,7 +87,8 @@ ITEMS = {
             "16_section4.ipynb",
             "section 4 live: Highway, DRCN, DenseNet",
             ("section4_gradients", "section4_curves", "section4_supervision", "section4", "section4_gates"),
-            tolerances=(("gain", 1.0), ("kept", 0.2), ("loss", 1e-3)),
+            # With 1 or 2 threads: gain 0.42 dB while it rises and 0.2 at the end, kept 0.011, loss 6e-4 apart.
+            tolerances=(("gain", 0.6), ("kept", 0.05), ("loss", 1e-3)),
         ),
         Item(
             "explorer",

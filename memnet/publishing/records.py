@@ -35,7 +35,7 @@ def write(record: dict, folder: Path) -> None:
 
 
 def lasting(record: dict) -> dict:
-    """A record without what changes at every run; rows of the embedded set are measured anew by every checkout."""
+    """A record without what changes at every run; rows of the embedded set are measured again by every checkout."""
     rows = [
         {name: row[name] for name in ("run", "dataset", "level", "pictures")} if row["dataset"] == "embedded" else row
         for row in record["rows"]

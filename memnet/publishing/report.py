@@ -27,7 +27,7 @@ over three of theirs: sigma 5, 40, 75 and quality 5, 40, 80). RUN.csv is the log
 `R` is the network's recursions in that stage, `rate` the peak learning rate, `frozen` the share of the steps, the last
 ones, with frozen batch-norm statistics, `patches` how patches were drawn in these steps, and `growth` how many times
 larger their edge was then. `initial model` marks a stage that gained nothing. The stages of a run's parent are listed
-with the parent, unless it has been trained anew since. `memnet train RUN --continue` trains another stage.
+with the parent, unless it has been trained again since. `memnet train RUN --continue` trains another stage.
 
 On the H200 the number of steps was planned from the first 160 or 223 steps of a stage. These steps warmed up as in a
 training of 20,000 steps, for `denoising-M6R1` more slowly than `memnet train` would.

@@ -62,7 +62,7 @@ def make(number: int, *, images: str, measure: bool = False, fresh: bool = False
     """Table `number` (3-5) and its figure on benchmark or embedded `images`.
 
     The embedded set is measured for the main network alone. On benchmark images stored rows are taken; `measure` adds
-    what is missing, and `fresh` measures all anew.
+    what is missing, and `fresh` measures all again.
     """
     task, embedded = tables.TASKS[number], images == "embedded"
     runs, sets = tuple(tables.RUNS[number]), registry.sets_of(task, images)

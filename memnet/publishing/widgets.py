@@ -1,4 +1,4 @@
-"""The explorer: controls of ipywidgets above images that are drawn anew, and a slider that needs no kernel."""
+"""The explorer: controls of ipywidgets above images that are drawn again, and a slider that needs no kernel."""
 
 import base64
 import io

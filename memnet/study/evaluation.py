@@ -78,7 +78,7 @@ def evaluate(
     """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
 
     PSNR in dB, float32 network, scored as `tasks.score`; noise is seeded by (seed, picture's name). `tile`
-    and `ensemble` are those of `restoration.restore_channel`: whole pictures, once, unless given.
+    and `ensemble` are those of `restoration.restore_channel`: whole pictures, once, by default.
     """
     task = tasks.task(task)
     head = {"run": run, "task": task.name, "dataset": dataset, "level": level}

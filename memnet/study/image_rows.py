@@ -32,7 +32,7 @@ def collect(
     """The rows of a kind for the first `limit` images of a data set: stored ones, the others measured now.
 
     `measure(model, image, task=..., level=...)` gives the rows of one image, with a column `image`. Rows are reused
-    when the run's weights, the images and the protocol are those that made them; `fresh` measures all anew. Where the
+    when the run's weights, the images and the protocol are those that made them; `fresh` measures all again. Where the
     images are not on disk, stored rows are all there is. Raises ValueError for a run without weights, and when there
     are neither rows nor images.
     """

@@ -25,7 +25,7 @@ class Example(NamedTuple):
     dataset: str
     image: str
     level: int
-    area: tuple[int, int, int, int] | None = None  # top, left, height, width; the part with most detail unless given
+    area: tuple[int, int, int, int] | None = None  # top, left, height, width; the part with most detail by default
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Every network here has FENet and ReconNet of MemNet and `channels` maps; they di
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,16 @@ from torch import Tensor, nn
 
 from memnet.network.model import PRESETS, Config, MemNet, PreActivation, ReconNet, Stack, StackConfig, conv, variant
 from memnet.study import size
+from memnet.training.config import preset
 from memnet.training.loss import supervised_loss
+from memnet.training.optimiser import initialise
 from memnet.training.sampler import Patches
+from memnet.training.trainer import Trainer
 from memnet.training.validation import ValidationSet
 
 CHANNELS, LAYERS = 16, 12  # of 3x3, between FENet and ReconNet
 MEMNET = Config(blocks=3, recursions=2, channels=CHANNELS)  # 3 x 2 x 2 = 12 layers of 3x3 too
-PEAK_RATE = 4e-3
+PRESET = replace(preset("adamw"), precision="float32")
 
 
 class HighwayUnit(nn.Module):
@@ -151,29 +155,21 @@ def gradient_norms(network: nn.Module, x: Tensor, clean: Tensor) -> np.ndarray:
 
 def train(
     network: nn.Module, patches: Patches, validation: ValidationSet, *, steps: int, batch: int = 8
-) -> pd.DataFrame:
-    """Train a network in place for a number of steps; its log: step, loss (mean since the last row), gain (dB).
+) -> tuple[nn.Module, pd.DataFrame]:
+    """The running average of a network's weights over a training, and the log: step, loss, PSNR gain in dB.
 
-    AdamW with one cycle of the learning rate. Every network begins with a reconstruction of zero: its first output is
-    its input. The gain is that of the validation images over their inputs.
+    By AdamW. Every network begins with a reconstruction of zero: its first output is its input. The loss is the mean
+    since the last row, the gain that of the average on the validation images.
     """
-    nn.init.zeros_(network.reconnet.conv.weight)
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps)
-    generator, rows, losses = torch.Generator().manual_seed(0), [(0, np.nan, validation.psnr_gain(network))], []
+    config = replace(PRESET, steps=steps, batch=batch, patch=patches.patch)
+    trainer = Trainer(initialise(network, config), patches, config)
+    rows, losses = [(0, np.nan, validation.psnr_gain(trainer.average))], []
     for step in range(1, steps + 1):
-        x, clean, _ = patches.draw(batch, generator)
-        loss = supervised_loss(network.train(), x, clean)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 0.1)
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
+        losses.append(float(trainer.step()[0]))
         if step % max(1, steps // 10) == 0 or step == steps:
-            rows.append((step, np.mean(losses), validation.psnr_gain(network)))
+            rows.append((step, np.mean(losses), validation.psnr_gain(trainer.average)))
             losses = []
-    return pd.DataFrame(rows, columns=["step", "loss", "gain"])
+    return trainer.average, pd.DataFrame(rows, columns=["step", "loss", "gain"])
 
 
 @torch.no_grad()
@@ -193,12 +189,12 @@ def kept(network: nn.Module, x: Tensor) -> float:
     return float(1 - residual.var() / (first - first.mean(axis=0)).var())
 
 
-def summary(networks: dict[str, nn.Module], logs: dict[str, pd.DataFrame], x: Tensor) -> pd.DataFrame:
-    """One row a network: what it sees, what decides, convolution weights, gain (dB) at the end, and what is kept."""
+def summary(trained: dict[str, tuple[nn.Module, pd.DataFrame]], x: Tensor) -> pd.DataFrame:
+    """One row a network of `train`: what it sees, what decides, weights, gain (dB) at the end, and what is kept."""
     rows = []
-    for name, network in networks.items():
+    for name, (network, log) in trained.items():
         weights = size.parameters(network)["convolution_weights"]
-        rows.append((name, *CONNECTIONS[name], weights, logs[name].gain.iloc[-1], kept(network, x)))
+        rows.append((name, *CONNECTIONS[name], weights, log.gain.iloc[-1], kept(network, x)))
     return pd.DataFrame(rows, columns=["network", "a layer sees", "what decides", "weights", "gain", "kept"])
 
 

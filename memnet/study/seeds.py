@@ -73,7 +73,7 @@ def earlier(path: Path, key: dict) -> tuple[dict, pd.DataFrame]:
     made, found = store.read_rows(path)
     same = ("training", "training_set", "dataset", "images", "protocol")
     if differs := [name for name in same if made.get(name) != key[name]]:
-        raise ValueError(f"{path} has rows of another {', '.join(differs)}: remove it to train anew")
+        raise ValueError(f"{path} has rows of another {', '.join(differs)}: remove it to train again")
     return made, found
 
 

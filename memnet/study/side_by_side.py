@@ -20,9 +20,7 @@ def restored(example: Example, *, task: str | Task) -> tuple[dict[str, np.ndarra
     task, pictures = tasks.task(task), datasets.pictures(example.dataset)
     number = pictures.names.index(example.image)
     reference, degraded = task.degrade(pictures[number].plane, example.level, key=example.image)
-    images = {task.degraded: degraded}
-    if task.classic:
-        images[task.classic] = task.restored_by_classic(degraded, example.level)
+    images = {task.degraded: degraded, **task.restored_classically(degraded, example.level)}
     for name, run in registry.compared_runs(task.name).items():
         images[name], _ = tiling.predict(registry.ready(run), degraded)
     scores = {name: task.score(reference, image, example.level) for name, image in images.items()}

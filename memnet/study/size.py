@@ -132,7 +132,7 @@ def matrix_rate(
 ) -> float:
     """Multiply-adds per second of a machine's own product of two `size` x `size` matrices: what can be had at most.
 
-    Unless given, `size` is 2048, and 8192 on a GPU: there a smaller product is over before it has been waited for.
+    By default `size` is 2048, and 8192 on a GPU: there a smaller product is over before it has been waited for.
     """
     size = size or (8192 if torch.device(device).type == "cuda" else 2048)
     one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))

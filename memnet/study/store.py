@@ -73,7 +73,7 @@ def collect(
     """The rows of all trained `runs` on all `sets` at their task's levels (or at `levels`), in one tidy table.
 
     Runs that are not trained have no rows. Without `measure` only stored rows are taken, and nothing is measured;
-    `fresh` measures all anew.
+    `fresh` measures all again.
     With `limit` the first so many pictures of each set are taken, also where rows of more are stored.
     """
     found = []
@@ -167,7 +167,7 @@ def measure(
     """The rows of a run on a data set at a level: stored ones of these `weights` (hash), missing ones measured now.
 
     Only the first `limit` pictures are wanted when it is given. Every new row is stored at once, so an evaluation that
-    is stopped goes on where it was; `fresh` measures those that are wanted anew. `made_by` goes beside the file's key,
+    is stopped goes on where it was; `fresh` measures those that are wanted again. `made_by` goes beside the file's key,
     and how rows were made that were there before stays there. ValueError for a limit below 1.
     """
     check_limit(limit)

@@ -86,7 +86,7 @@ def train_run(
     `config` must equal if it is given), continue (another training stage from finished weights) or grow (such a stage,
     with the run's number of recursions or that of `config`).
 
-    In `output` (data/weights unless given) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
+    In `output` (by default data/weights) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
     from). A training that is stopped before its end replaces no weights that gain more on the validation set. Under
     torchrun all processes train one network and the main process writes. Raises ValueError for what cannot be done.
     """
@@ -188,7 +188,7 @@ def finished_network(experiment: Experiment, weights: Path) -> tuple[nn.Module, 
 
 
 def network_config(experiment: Experiment, recursions: int | None) -> Config | StackConfig:
-    """The network of a run with that many recursions, its own unless given; ValueError where it has not any."""
+    """The network of a run with that many recursions, by default its own; ValueError where it has not any."""
     if recursions is None:
         return experiment.config
     if isinstance(experiment.config, StackConfig):
@@ -204,7 +204,7 @@ def saved_config(meta: dict, state: Path) -> TrainingConfig:
     try:
         return TrainingConfig(**meta["config"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{state} is broken or of another version ({error}): start anew with --overwrite") from error
+        raise ValueError(f"{state} is broken or of another version ({error}): start again with --overwrite") from error
 
 
 def check_resumed(saved: TrainingConfig, config: TrainingConfig | None) -> None:
@@ -215,7 +215,7 @@ def check_resumed(saved: TrainingConfig, config: TrainingConfig | None) -> None:
     for name, value in asdict(saved).items():
         if given[name] != value and not (name == "precision" and given[name] == "auto"):
             words = f"the unfinished training has {name} {value}, not {given[name]}"
-            raise ValueError(f"{words}: leave that out with --resume, or start anew with --overwrite")
+            raise ValueError(f"{words}: leave that out with --resume, or start again with --overwrite")
 
 
 def patches_for(experiment: Experiment, images: Sequence, config: TrainingConfig, device: str) -> Patches:

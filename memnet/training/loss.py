@@ -8,8 +8,8 @@ def supervised_loss(
 ) -> Tensor:
     """Eq. 12: alpha times the mean squared error of y plus (1 - alpha) times the mean of those of y_1 .. y_M; a scalar.
 
-    `x` and `clean` are (N, 1, H, W) in [0, 1], `weights` (N,) those of the patches, 1 unless given; the sum is
-    float32 whatever the network computes in. `alpha` is 1 / (M + 1) unless given (section 5.1): all M + 1 outputs
+    `x` and `clean` are (N, 1, H, W) in [0, 1], `weights` (N,) those of the patches, by default 1; the sum is
+    float32 whatever the network computes in. `alpha` is by default 1 / (M + 1) (section 5.1): all M + 1 outputs
     count alike. The basic network has one output, and alpha changes nothing.
     """
     y, y_m = model.predictions(x)

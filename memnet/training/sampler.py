@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memnet.protocol import tasks
-from memnet.protocol.tasks import Task
+from memnet.protocol.tasks import RandomTask, Task
 
 FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
 CANDIDATES = 16  # patches among which each one is drawn by importance sampling
@@ -20,9 +20,9 @@ class Patches:
     """Pairs of degraded and clean patches, drawn at random from pictures that live on `device`.
 
     Every picture is there upright and transposed; with the flips of each patch these are the 8 orientations of
-    section 5.1. Inputs of every level are made once, or drawn anew for every patch where the task is random.
+    section 5.1. Inputs of every level are made once, or drawn again for every patch where the task is random.
 
-    `levels` are the task's unless given. All weigh alike in the loss, as in the paper. If `balanced`, the loss of each
+    `levels` are the task's by default. All weigh alike in the loss, as in the paper. If `balanced`, the loss of each
     level is weighed by one over the root mean square error of its inputs: of levels that lie far apart the worst
     would be learnt alone otherwise.
     """
@@ -73,7 +73,7 @@ class Patches:
 
     def balance(self) -> Tensor:
         """What each level's loss is weighed by, mean 1: in proportion to one over the rms error of its inputs."""
-        if self.task.random:
+        if isinstance(self.task, RandomTask):
             rms = torch.tensor([self.task.input_error(level) for level in self.levels], device=self.device)
         else:
             rms = torch.stack([(inputs - self.pixels[0]).float().square().mean().sqrt() for inputs in self.pixels[1:]])
@@ -90,10 +90,10 @@ class Patches:
         flips = torch.randint(2, (2, count, 1), generator=generator, device=self.device).bool()
         index = self.indices(position, flips)
         clean = self.pixels[0].take(index).float().unsqueeze(1) / FIXED_POINT
-        if self.task.random:
+        if isinstance(self.task, RandomTask):
             noise = torch.randn(clean.shape, generator=generator, device=self.device)
             levels = torch.tensor(self.levels, device=self.device).float()[level].view(-1, 1, 1, 1)
-            return self.task.redrawn(clean, levels, noise), clean, self.importance[level]
+            return self.task.degrade_patches(clean, levels, noise), clean, self.importance[level]
         inputs = self.pixels.view(-1).take(index + (1 + level.view(-1, 1, 1)) * self.pixels.shape[1])
         return inputs.float().unsqueeze(1) / FIXED_POINT, clean, self.importance[level]
 
@@ -130,12 +130,12 @@ class Patches:
 
 def with_inputs(plane: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
     """A uint8 channel (H, W) and, unless the task is random, its inputs: int16 fixed point (1 + levels, H, W)."""
-    inputs = [] if task.random else [task.degrade(plane, level)[1] for level in levels]
+    inputs = [] if isinstance(task, RandomTask) else [task.degrade(plane, level)[1] for level in levels]
     return np.stack([np.round(image * FIXED_POINT).astype(np.int16) for image in [plane / 255.0, *inputs]])
 
 
 def transposed(plane: np.ndarray, stack: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
-    """The stack of the transposed image: degraded anew where the task is not symmetric."""
+    """The stack of the transposed image: degraded again where the task is not symmetric."""
     if task.symmetric:
         return np.ascontiguousarray(stack.transpose(0, 2, 1))
     return with_inputs(np.ascontiguousarray(plane.T), task, levels)

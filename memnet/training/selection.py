@@ -20,7 +20,7 @@ SOLVED = "output weights solved"
 def renew_statistics(
     model: nn.Module, patches: Patches, *, batches: int, batch: int, seed: int, norms: Sequence[str] | None = None
 ) -> nn.Module:
-    """A copy of `model` with its batch-norm statistics (of the `norms` of these names, or of all) taken anew.
+    """A copy of `model` with its batch-norm statistics (of the `norms` of these names, or of all) taken again.
 
     They are means over training batches; the other norms keep what they have, and normalise by it meanwhile.
     """

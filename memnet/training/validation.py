@@ -36,7 +36,7 @@ def spread(planes: Sequence[np.ndarray], count: int = CROPS) -> list[np.ndarray]
 class ValidationSet:
     """Central crops of images (uint8 planes, `size` pixels or more), degraded at every level.
 
-    `size` must be a multiple of every scale and of JPEG's blocks; `levels` are the task's unless given.
+    `size` must be a multiple of every scale and of JPEG's blocks; `levels` are the task's by default.
     """
 
     def __init__(
