@@ -12,7 +12,7 @@ from memnet.training.sampler import Patches
 from memnet.training.validation import ValidationSet, split
 
 CROP = (
-    168  # edge of the held-back crops; larger than those that training looks at, so that few pixels are near a border
+    168  # edge of the validation crops here; larger than those of a training, so that few pixels are near a border
 )
 
 
@@ -45,7 +45,7 @@ def patches_of(run: str, patch: int, where: torch.device) -> Patches:
 
 
 def crops_of(run: str, where: torch.device) -> ValidationSet:
-    """Central crops of the training pictures that are held back from a run."""
+    """Central crops of the validation images of a run."""
     what = registry.experiment(run)
     held = [p for p in split(datasets.training_planes(what.training_set))[1] if min(p.shape) >= CROP]
     return ValidationSet(held, task=what.task, device=where, size=CROP)

@@ -1,4 +1,4 @@
-"""How fast pictures are restored, against what the machine's matrix product would need for the same multiply-adds.
+"""How fast images are restored, against what the machine's matrix product would need for the same multiply-adds.
 
 python benchmarks/inference.py [--output FILE]: prints Markdown. All numbers of a run are from one machine and hour:
 compare ratios, not seconds of different runs.
@@ -96,7 +96,7 @@ def against_depth(where: torch.device, edge: int) -> list[dict]:
 
 
 def peaks(sizes: tuple[tuple[int, int], ...]) -> list[dict]:
-    """Peak memory (of the CPU, where Linux tells) of processes that restore colour pictures, 1 GiB said to be free."""
+    """Peak memory (of the CPU, where Linux tells) of processes that restore colour images, 1 GiB said to be free."""
     rows = []
     for height, width in sizes:
         words = [sys.executable, "-c", PEAK, str(height), str(width), str(2**30)]

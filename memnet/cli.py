@@ -13,7 +13,7 @@ import typer
 
 from memnet import __version__
 
-SOME_FAILED = 1  # some pictures or items failed, the others are done
+SOME_FAILED = 1  # some images or items failed, the others are done
 WRONG_USE = 2  # nothing was done: an unknown name, a missing file, an impossible value
 STOPPED = 130  # by Ctrl-C
 
@@ -252,7 +252,7 @@ def evaluate(
     ] = False,
     fresh: Annotated[bool, typer.Option(help="Measure again what is stored in data/results.")] = False,
 ) -> None:
-    """Measure PSNR and SSIM of a run, on a data set (rows are kept in data/results) or on a folder of pictures.
+    """Measure PSNR and SSIM of a run, on a data set (rows are kept in data/results) or on a folder of images.
 
     `memnet evaluate sr-M6R6 --dataset Set5 --level 3`
 

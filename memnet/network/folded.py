@@ -197,7 +197,7 @@ class InferenceNet(nn.Module):
         return sum(weight * y for weight, y in zip(self.output_weights, y_m, strict=True)), y_m
 
     def forward(self, x: Tensor) -> Tensor:
-        """The restored picture y of x; both (N, 1, H, W), luma in [0, 1], any H and W from 1."""
+        """The restored image y of x; both (N, 1, H, W), luma in [0, 1], any H and W from 1."""
         return self.predictions(x)[0]
 
 

@@ -174,7 +174,7 @@ class ReconNet(nn.Module):
         self.conv = conv(channels, 1)
 
     def forward(self, memory: list[Tensor], x: Tensor) -> list[Tensor]:
-        """From `outputs` memories (N, C, H, W) and the input picture (N, 1, H, W), as many predictions like x."""
+        """From `outputs` memories (N, C, H, W) and the input image (N, 1, H, W), as many predictions like x."""
         return [self.conv(norm(b).relu()) + x for norm, b in zip(self.norms, memory, strict=True)]
 
 
@@ -196,7 +196,7 @@ class MemNet(nn.Module):
         self.output_weights = nn.Parameter(torch.full((outputs,), 1 / outputs))
 
     def memories(self, x: Tensor) -> list[Tensor]:
-        """[B_0 .. B_M] (N, C, H, W) of the input picture x (N, 1, H, W) (eqs. 1, 2)."""
+        """[B_0 .. B_M] (N, C, H, W) of the input image x (N, 1, H, W) (eqs. 1, 2)."""
         memory = [self.fenet(x)]
         for block in self.blocks:
             memory.append(block(memory))
@@ -212,7 +212,7 @@ class MemNet(nn.Module):
         return sum(w * y for w, y in zip(self.output_weights, y_m, strict=True)), y_m
 
     def forward(self, x: Tensor) -> Tensor:
-        """The restored picture y of x; both (N, 1, H, W), luma in [0, 1], any H and W from 1."""
+        """The restored image y of x; both (N, 1, H, W), luma in [0, 1], any H and W from 1."""
         return self.predictions(x)[0]
 
 
@@ -241,7 +241,7 @@ class Stack(nn.Module):
         return y[0], y
 
     def forward(self, x: Tensor) -> Tensor:
-        """The restored picture y of x; both (N, 1, H, W), luma in [0, 1], any H and W from 1."""
+        """The restored image y of x; both (N, 1, H, W), luma in [0, 1], any H and W from 1."""
         return self.predictions(x)[0]
 
 

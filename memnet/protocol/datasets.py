@@ -1,4 +1,4 @@
-"""Pictures by the name of their set: the manifest, the embedded set, fetching, checking, packing."""
+"""Images by the name of their set: the manifest, the embedded set, fetching, checking, packing."""
 
 import csv
 import hashlib
@@ -20,7 +20,7 @@ from memnet.paths import atomic_write, images_root
 from memnet.protocol import degradations, images, photographs
 from memnet.protocol.download import File, download_all
 
-EMBEDDED_SIZE = 192  # largest edge of an embedded picture; a multiple of every scale and of the blocks of JPEG
+EMBEDDED_SIZE = 192  # largest edge of an embedded image; a multiple of every scale and of the blocks of JPEG
 EMBEDDED = {
     # scikit-image's name: (upper left corner of the crop, licence as scikit-image's documentation states it)
     "astronaut": ((0, 104), "public domain (NASA)"),
@@ -45,14 +45,14 @@ MANIFEST_FORMAT = {  # what each column of the manifest matches
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set's planes come from: a folder of the manifest and what is made of each picture."""
+    """Where a data set's channels come from: a folder of the manifest and what is made of each image."""
 
     folder: str
     plane: Callable[[np.ndarray], np.ndarray]
 
 
 def half_gray(image: np.ndarray) -> np.ndarray:
-    """Gray of the picture halved in colour (RED's BSD200): uint8 (H, W, 3) to uint8 (H/2, W/2), rounded up."""
+    """Gray of the image halved in colour (RED's BSD200): uint8 (H, W, 3) to uint8 (H/2, W/2), rounded up."""
     channels = image[..., None] if image.ndim == 2 else image
     halves = [degradations.imresize(images.to_float(channels[..., c]), 0.5) for c in range(channels.shape[2])]
     return images.gray(images.to_uint8(np.stack(halves, axis=-1).squeeze()))
@@ -82,14 +82,14 @@ TRAINING_SETS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A named uint8 plane (H, W)."""
+    """A named uint8 channel (H, W)."""
 
     name: str
     plane: np.ndarray
 
 
 class Pictures(Sequence):
-    """Named planes that are read when they are asked for."""
+    """Named channels that are read when they are asked for."""
 
     def __init__(self, names: Sequence[str], read: Callable[[int], np.ndarray]):
         self.names, self.read = list(names), read
@@ -165,12 +165,12 @@ def names(name: str) -> list[str]:
 
 
 def available(name: str) -> bool:
-    """Whether every picture of a data set can be read here."""
+    """Whether every image of a data set can be read here."""
     return not missing(name)
 
 
 def pictures(name: str) -> Pictures:
-    """The planes of a data set as its protocol has them, read when asked for.
+    """The channels of a data set as its protocol has them, read when asked for.
 
     Denoising sets are gray (BSD200 halved first), the others luma. Raises ValueError, with what is missing and where
     it may be put, when they are not on disk.
@@ -181,7 +181,7 @@ def pictures(name: str) -> Pictures:
 
 
 def originals(name: str) -> Pictures:
-    """The pictures of a data set as their files have them, uint8 (H, W) or (H, W, 3); ValueError as `pictures`."""
+    """The images of a data set as their files have them, uint8 (H, W) or (H, W, 3); ValueError as `pictures`."""
     if name == "embedded":
         crops = embedded_colour()
         return Pictures([title for title, _, _ in crops], lambda i: crops[i][1])
@@ -230,7 +230,7 @@ def digest_of(lines: Iterator[str]) -> str:
 
 
 def folder(path: Path, *, plane: Callable[[np.ndarray], np.ndarray] = images.luma) -> Pictures:
-    """The planes of all pictures of a folder, by name, with the suffix where names differ in that alone.
+    """The channels of all images of a folder, by name, with the suffix where names differ in that alone.
 
     Raises ValueError when there is none.
     """
@@ -245,7 +245,7 @@ def unique_stems(files: Sequence[Path]) -> list[str]:
 
 
 def picture_files(path: Path) -> list[Path]:
-    """The files of a folder that are named like pictures, sorted; ValueError when there is none."""
+    """The files of a folder that are named like images, sorted; ValueError when there is none."""
     path = Path(path)
     if not path.is_dir():
         raise ValueError(f"{path} is no folder of pictures")
@@ -257,7 +257,7 @@ def picture_files(path: Path) -> list[Path]:
 
 
 def training_planes(training_set: str) -> list[np.ndarray]:
-    """The uint8 planes that a task is learned from; ValueError when they are not on disk or the name is unknown."""
+    """The uint8 channels that a task is learned from; ValueError when they are not on disk or the name is unknown."""
     if training_set not in TRAINING_SETS:
         raise ValueError(f"unknown training set {training_set!r}: choose one of {', '.join(TRAINING_SETS)}")
     return [picture.plane for name in TRAINING_SETS[training_set] for picture in pictures(name)]
@@ -265,7 +265,7 @@ def training_planes(training_set: str) -> list[np.ndarray]:
 
 @cache
 def embedded_colour() -> tuple[tuple[str, np.ndarray, str], ...]:
-    """(name, uint8 crop (H, W, 3) or (H, W) of at most 192x192, licence) of pictures inside scikit-image's package."""
+    """(name, uint8 crop (H, W, 3) or (H, W) of at most 192x192, licence) of images inside scikit-image's package."""
     import skimage.data
 
     found = []
@@ -321,10 +321,10 @@ def differing(name: str) -> list[str]:
 
 
 def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int:
-    """Put the pictures of these data sets (all by default) into one file that MEMNET_DATA may name; its bytes.
+    """Put the images of these data sets (all by default) into one file that MEMNET_DATA may name; its bytes.
 
-    For machines that get few and small files: JPEG originals as they are, of the others the plane that their protocol
-    uses, as PNG. Raises ValueError when pictures are missing or the file cannot be written.
+    For machines that get few and small files: JPEG originals as they are, of the others the channel that their protocol
+    uses, as PNG. Raises ValueError when images are missing or the file cannot be written.
     """
     chosen = {source(name).folder: name for name in names or DATASETS}
     for name in chosen.values():
@@ -343,7 +343,7 @@ def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int
 
 
 def small_bytes(path: Path, what: Source) -> bytes:
-    """A picture's file if it is a JPEG, otherwise the plane that its protocol uses, as PNG."""
+    """An image's file if it is a JPEG, otherwise the channel that its protocol uses, as PNG."""
     if path.suffix == ".jpg":
         return path.read_bytes()
     content = io.BytesIO()

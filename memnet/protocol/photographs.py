@@ -186,7 +186,7 @@ def no_limit_of_pillow() -> Iterator[None]:
 def deep_pixels(
     picture: Image.Image, tile: list, content: bytes, max_pixels: int
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Pixels and alpha of a loaded picture of more than 8 bits, uint16 from 16 bits on; None and None for any other."""
+    """Pixels and alpha of a loaded image of more than 8 bits, uint16 from 16 bits on; None and None for any other."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         values = np.asarray(picture)
         key = picture.info.get("transparency")
@@ -236,14 +236,14 @@ def scaled_gray(picture: Image.Image, values: np.ndarray) -> np.ndarray:
 
 
 def bits_of(picture: Image.Image) -> int:
-    """Bits a sample of a deep gray picture: what a TIFF says, 16 for other files."""
+    """Bits a sample of a deep gray image: what a TIFF says, 16 for other files."""
     return getattr(picture, "tag_v2", {}).get(258, (16,))[0]
 
 
 def eight_bit_pixels(
     picture: Image.Image, content: bytes, profile: bytes | None
 ) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
-    """uint8 pixels and alpha of a loaded picture, and the profile that holds for these pixels."""
+    """uint8 pixels and alpha of a loaded image, and the profile that holds for these pixels."""
     if picture.mode in ("La", "RGBa"):
         picture = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode])
     elif picture.mode in ("P", "PA") and (picture.mode == "PA" or "transparency" in picture.info):
@@ -254,7 +254,7 @@ def eight_bit_pixels(
 
 
 def alpha_of(picture: Image.Image, content: bytes) -> np.ndarray | None:
-    """The transparency (H, W) of a loaded picture of 8 bits, uint8, or None."""
+    """The transparency (H, W) of a loaded image of 8 bits, uint8, or None."""
     if picture.mode in ("LA", "RGBA"):
         return np.asarray(picture.getchannel("A"))
     key = picture.info.get("transparency")
@@ -269,7 +269,7 @@ def alpha_of(picture: Image.Image, content: bytes) -> np.ndarray | None:
 
 
 def to_rgb_or_gray(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, bytes | None]:
-    """A picture in mode L or RGB, and the profile that holds for that: other colours are brought to sRGB by theirs."""
+    """An image in mode L or RGB, and the profile that holds for that: other colours are brought to sRGB by theirs."""
     if picture.mode in SPACES and profile_fits(profile, SPACES[picture.mode]):
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         with suppress(ImageCms.PyCMSError):  # a profile without what the conversion needs
@@ -301,7 +301,7 @@ def has_more_frames(picture: Image.Image) -> bool:
 
 
 def orientation_of(picture: Image.Image) -> Image.Transpose | None:
-    """How a picture is to be turned to be upright; None where nothing is said that can be read."""
+    """How an image is to be turned to be upright; None where nothing is said that can be read."""
     try:
         return TURNS.get(picture.getexif().get(ORIENTATION))
     except Exception:  # broken EXIF raises anything
@@ -345,7 +345,7 @@ def without(values: dict, names: Sequence) -> dict:
 
 
 def xmp_of(picture: Image.Image) -> bytes | None:
-    """The XMP of a picture without its orientation."""
+    """The XMP of an image without its orientation."""
     xmp = picture.info.get("xmp")
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     if not isinstance(xmp, bytes):
@@ -356,7 +356,7 @@ def xmp_of(picture: Image.Image) -> bytes | None:
 
 
 def dpi_of(picture: Image.Image, turn: Image.Transpose | None) -> tuple[float, float] | None:
-    """Dots per inch (across, down) of the upright picture, from its header or else from its EXIF."""
+    """Dots per inch (across, down) of the upright image, from its header or else from its EXIF."""
     try:
         across, down = map(float, picture.info.get("dpi") or exif_dpi(picture.getexif()))
     except Exception:  # nothing is said, or rubbish

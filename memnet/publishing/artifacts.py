@@ -96,7 +96,7 @@ def provenance_of(
 
 
 def rows_behind(rows: pd.DataFrame) -> list[dict]:
-    """What is known of stored rows, a line for each run, set and level: how many pictures, measured when, on what."""
+    """What is known of stored rows, a line for each run, set and level: how many images, measured when, on what."""
     lines = []
     for (run, dataset, level), group in rows.groupby(["run", "dataset", "level"], sort=False):
         key, _ = store.read_rows(store.file_of(run, dataset, level))

@@ -10,7 +10,7 @@ from memnet.publishing.style import COLOURS
 
 
 def show(axes: Axes, image: np.ndarray, text: str = "", enlarged: bool = False) -> None:
-    """A picture, uint8 or float in [0, 1], gray or colour, with text below it."""
+    """An image, uint8 or float in [0, 1], gray or colour, with text below it."""
     image = image if image.dtype == np.uint8 else np.clip(image, 0, 1)
     top = 255 if image.dtype == np.uint8 else 1
     axes.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="nearest" if enlarged else "antialiased")
@@ -40,7 +40,7 @@ def pictures(
 
 
 def caption(name: str, scores: dict[str, tuple[float, float]] | None) -> str:
-    """The name of a picture and its PSNR and SSIM below, as far as they are known; the original has their names."""
+    """The name of an image and its PSNR and SSIM below, as far as they are known; the original has their names."""
     if not scores or name not in scores:
         return f"{name}\nPSNR / SSIM" if scores and name == "original" else name
     psnr, ssim = scores[name]
@@ -48,7 +48,7 @@ def caption(name: str, scores: dict[str, tuple[float, float]] | None) -> str:
 
 
 def training_curves(logs: dict[str, pd.DataFrame], title: str = "") -> Drawing:
-    """Gain over the input on held-back pictures, and the training loss, against steps: one line a run.
+    """Gain over the input on validation images, and the training loss, against steps: one line a run.
 
     `logs` are the CSV files of `training.train`: columns step, loss and gain.
     """

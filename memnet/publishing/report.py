@@ -204,7 +204,7 @@ def made_by(record: dict) -> str:
 
 
 def cells_of(table: pd.DataFrame) -> pd.DataFrame:
-    """A comparison's cells that are ours, one a row, each with its verdict; first those of the degraded pictures."""
+    """A comparison's cells that are ours, one a row, each with its verdict; first those of the degraded images."""
     ours = table[table.run.notna() & ((table.run != "input") | table.psnr.notna())]
     ours = ours.sort_values("run", key=lambda run: run != "input", kind="stable")
     columns = ["dataset", "level", "method", "paper_psnr", "psnr", "psnr_difference", "paper_ssim", "ssim"]

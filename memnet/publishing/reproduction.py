@@ -67,7 +67,7 @@ def make_folders(output: Path | None, images: str, *, update: bool) -> tuple[Pat
 
 
 def resolve_images(images: str) -> str:
-    """embedded or benchmark; ValueError when it is neither, or when benchmark pictures are asked for and missing."""
+    """embedded or benchmark; ValueError when it is neither, or when benchmark images are asked for and missing."""
     sets = [name for task in tasks.TASKS.values() for name in task.test_sets]
     absent = [name for name in sets if not datasets.available(name)]
     if images == "auto":

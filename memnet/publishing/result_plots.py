@@ -14,7 +14,7 @@ from memnet.publishing.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, PLATE,
 
 
 def psnr_against_parameters(points: pd.DataFrame, title: str = "") -> Drawing:
-    """Fig. 6: PSNR against convolution weights, coloured by seconds for a 288x288 picture, logarithmically.
+    """Fig. 6: PSNR against convolution weights, coloured by seconds for a 288x288 image, logarithmically.
 
     `points` has method, parameters_k (thousands), psnr (dB), seconds (NaN: not known) and origin (paper or ours). A
     line joins MemNet_M3, MemNet_M4, ...: the predictions y_3, y_4, ... of one network. Other methods are triangles.
@@ -129,9 +129,9 @@ def level_curves(summary: pd.DataFrame, *, paper: tuple[int, ...], level_name: s
 
 
 def spread(rows: pd.DataFrame, value: str = "gain", by: str = "run", unit: str = "gain over the input (dB)") -> Drawing:
-    """How a number spreads over pictures: quartiles, range and every picture, one line for each value of `by`.
+    """How a number spreads over images: quartiles, range and every image, one line for each value of `by`.
 
-    `rows` are tidy rows with the columns `value`, `by` and image; the picture with the least value is named.
+    `rows` are tidy rows with the columns `value`, `by` and image; the image with the least value is named.
     """
     groups = list(rows.groupby(by, sort=False))
     with style.look():

@@ -184,7 +184,7 @@ def draw_blocks(axes: Axes, config: Config, blocks: list[float], y: float) -> No
 
 
 def draw_basic_output(axes: Axes, blocks: list[float], y: float, width: float) -> None:
-    """ReconNet, and the input picture that is added to what it gives (eq. 3)."""
+    """ReconNet, and the input image that is added to what it gives (eq. 3)."""
     end = blocks[-1] + HALF
     arrow(axes, (end, y), (end + 0.8, y))
     axes.text(end + 0.45, y + 0.25, f"$B_{{{len(blocks)}}}$", ha="center", va="center", fontsize=8.5)

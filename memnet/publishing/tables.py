@@ -64,7 +64,7 @@ def comparison(table: int, measured: pd.DataFrame, *, sets: tuple[str, ...] | No
 
 
 def committed(table: int) -> pd.DataFrame:
-    """Table `table` (1-6) as of `comparison`, on the paper's sets, from stored rows: no picture, no time is needed."""
+    """Table `table` (1-6) as of `comparison`, on the paper's sets, from stored rows: no image, no time is needed."""
     runs, sets = tuple(RUNS[table]), tasks.task(TASKS[table]).test_sets
     return comparison(table, evaluation.summary(store.collect(runs, sets, measure=False)))
 
@@ -108,7 +108,7 @@ def row_of(published: pd.DataFrame, run: str, found: pd.DataFrame) -> dict:
 
 
 def measurement(run: str, found: pd.DataFrame) -> tuple[dict[str, float], int, str]:
-    """Mean PSNR and SSIM of a run among `found`, over how many pictures, and what is missing, in words."""
+    """Mean PSNR and SSIM of a run among `found`, over how many images, and what is missing, in words."""
     nothing = dict.fromkeys(METRICS, float("nan"))
     if not run:
         return nothing, 0, ""
@@ -124,7 +124,7 @@ def measurement(run: str, found: pd.DataFrame) -> tuple[dict[str, float], int, s
 
 
 def set_size(dataset: str) -> int | None:
-    """How many pictures a data set has; None for a folder of somebody's own."""
+    """How many images a data set has; None for a folder of somebody's own."""
     return len(datasets.EMBEDDED) if dataset == "embedded" else printed.PICTURES.get(dataset)
 
 
@@ -193,7 +193,7 @@ def fig6_points(rows: pd.DataFrame, config: Config, seconds: dict[int, float] | 
 def headline(table: pd.DataFrame, *, dataset: str, level: int, method: str) -> tuple[str, float | None, float | None]:
     """The number that stands for a comparison: what it is, the paper's PSNR and ours (dB; None where there is none).
 
-    On pictures that the paper does not have it is that of the comparison's first set. Raises ValueError when the
+    On images that the paper does not have it is that of the comparison's first set. Raises ValueError when the
     method is not in the comparison at that level.
     """
     shown = dataset if dataset in set(table.dataset) else table.dataset.iloc[0]

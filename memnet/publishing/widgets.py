@@ -129,7 +129,7 @@ class Explorer:
         self.draw()
 
     def panes(self) -> list[widgets.Widget]:
-        """What each tab holds: its own controls above its picture."""
+        """What each tab holds: its own controls above its image."""
         gate = widgets.HBox([self.block, self.memory, self.off])
         controls = [[], [], [self.window], [gate]]
         return [widgets.VBox([*own, view]) for own, view in zip(controls, self.pictures, strict=True)]

@@ -8,10 +8,10 @@ from scipy import ndimage, stats
 
 
 def paired(rows: pd.DataFrame, one: str, others: Sequence[str]) -> pd.DataFrame:
-    """How much better (dB) a run is than `others` on the same pictures: one, other, dataset, level, pictures, decibels.
+    """How much better (dB) a run is than `others` on the same images: one, other, dataset, level, pictures, decibels.
 
     `rows` are tidy rows; `decibels` is the mean of the differences of PSNR, `low` and `high` its 95 % interval over
-    pictures (Student's t), `verdict` better or worse where that leaves 0 out, else undecided. Another training of the
+    images (Student's t), `verdict` better or worse where that leaves 0 out, else undecided. Another training of the
     same network would differ too: the interval does not know by how much.
     """
     columns = ["one", "other", "dataset", "level", "pictures", "decibels", "low", "high", "verdict"]

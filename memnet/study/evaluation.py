@@ -29,15 +29,15 @@ def evaluate_picture(
     ensemble: bool = False,
     intermediate: bool = True,
 ) -> dict:
-    """Scores of one picture: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds.
+    """Scores of one image: input, output and every intermediate prediction (psnr_1 .. psnr_M), and the seconds.
 
     In tiles and as an ensemble (as in `restoration.restore_channel`) there are no intermediate predictions. Without
-    `intermediate` none is asked for, and a picture that is too large for the memory is restored in tiles.
+    `intermediate` none is asked for, and an image that is too large for the memory is restored in tiles.
     """
     task = tasks.task(task)
     reference, degraded = task.degrade(picture.plane, level, key=picture.name, seed=seed)
     begin = time.perf_counter()
-    # Paper: tiles of 120 to 150 pixels, with their seams. Whole pictures have none.
+    # Paper: tiles of 120 to 150 pixels, with their seams. Whole images have none.
     if tile is None and not ensemble and intermediate:
         y, y_m = tiling.predict(model, degraded)
     else:
@@ -75,10 +75,10 @@ def evaluate(
     ensemble: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Tidy rows, one a picture: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
+    """Tidy rows, one an image: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
 
-    PSNR in dB, float32 network, scored as `tasks.score`; noise is seeded by (seed, picture's name). `tile`
-    and `ensemble` are those of `restoration.restore_channel`: whole pictures, once, by default.
+    PSNR in dB, float32 network, scored as `tasks.score`; noise is seeded by (seed, image's name). `tile`
+    and `ensemble` are those of `restoration.restore_channel`: whole images, once, by default.
     """
     task = tasks.task(task)
     head = {"run": run, "task": task.name, "dataset": dataset, "level": level}
@@ -88,12 +88,12 @@ def evaluate(
 
 
 def watched(pictures: Sequence, title: str, *, progress: bool):
-    """The pictures with a progress bar on a terminal's stderr that appears after two seconds."""
+    """The images with a progress bar on a terminal's stderr that appears after two seconds."""
     return tqdm(pictures, desc=title, unit="picture", disable=None if progress else True, delay=2, leave=False)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over pictures: run, task, dataset, level, pictures, psnr, ssim, input_psnr, input_ssim, gain (dB)."""
+    """Means over images: run, task, dataset, level, pictures, psnr, ssim, input_psnr, input_ssim, gain (dB)."""
     grouped = rows.groupby(["run", "task", "dataset", "level"], sort=False)
     means = grouped[["psnr", "ssim", "input_psnr", "input_ssim"]].mean()
     means.insert(0, "pictures", grouped.size())
@@ -120,7 +120,7 @@ def folder_rows(
 ) -> tuple[pd.DataFrame, list[str]]:
     """`evaluate` on the task's channel (gray or luma) of a folder of clean images; COLUMNS alone.
 
-    And one sentence for each picture that cannot be read, is too small or too large, which has no row; ValueError when
+    And one sentence for each image that cannot be read, is too small or too large, which has no row; ValueError when
     none has.
     """
     task = tasks.task(task)

@@ -27,7 +27,7 @@ class Exercise:
 
 
 def given_planes() -> tuple[np.ndarray, np.ndarray]:
-    """A clean plane (H, W) in [0, 1] and the same after JPEG of quality 10: the pair that `psnr` asks about."""
+    """A clean channel (H, W) in [0, 1] and the same after JPEG of quality 10: the pair that `psnr` asks about."""
     return tasks.degrade(datasets.pictures("embedded")[0].plane, task="jpeg", level=10)
 
 

@@ -26,9 +26,9 @@ SR = "super-resolution"
 Score = tuple[float, float]  # PSNR in dB, SSIM
 
 
-# ------------------------------------------------------------------------------- ways to make one plane of a picture
+# ------------------------------------------------------------------------------- ways to make one channel of an image
 def unrounded_luma(picture: np.ndarray) -> np.ndarray:
-    """Y as floats, where MATLAB's rgb2ycbcr of a uint8 picture rounds it."""
+    """Y as floats, where MATLAB's rgb2ycbcr of a uint8 image rounds it."""
     return images.to_float(picture) if picture.ndim == 2 else images.rgb_to_ycbcr(images.to_float(picture))[..., 0]
 
 
@@ -48,27 +48,27 @@ def skimage_gray(picture: np.ndarray) -> np.ndarray:
 
 
 def channels(picture: np.ndarray) -> np.ndarray:
-    """R, G and B beside each other, as one plane."""
+    """R, G and B beside each other, as one channel."""
     parts = [picture] if picture.ndim == 2 else [picture[..., c] for c in range(3)]
     return images.to_float(np.concatenate(parts, axis=1))
 
 
 # ------------------------------------------------------------------------------------------ ways to shrink and enlarge
 def pillow_resize(plane: np.ndarray, scale: float) -> np.ndarray:
-    """A plane (H, W), floats, by Pillow's bicubic resize: the right kernel, borders renormalised, not mirrored."""
+    """A channel (H, W), floats, by Pillow's bicubic resize: the right kernel, borders renormalised, not mirrored."""
     height, width = (round(size * scale) for size in plane.shape)
     return np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def torch_resize(plane: np.ndarray, scale: float) -> np.ndarray:
-    """A plane (H, W), floats, by torch's bicubic interpolate with its defaults: a = -0.75, no antialiasing."""
+    """A channel (H, W), floats, by torch's bicubic interpolate with its defaults: a = -0.75, no antialiasing."""
     size = tuple(round(edge * scale) for edge in plane.shape)
     x = torch.from_numpy(np.asarray(plane, float))[None, None]
     return torch.nn.functional.interpolate(x, size=size, mode="bicubic")[0, 0].numpy()
 
 
 def skimage_resize(plane: np.ndarray, scale: float) -> np.ndarray:
-    """A plane (H, W), floats, by scikit-image's resize of order 3: splines, a Gaussian before shrinking."""
+    """A channel (H, W), floats, by scikit-image's resize of order 3: splines, a Gaussian before shrinking."""
     size = tuple(round(edge * scale) for edge in plane.shape)
     return skimage.transform.resize(plane, size, order=3, anti_aliasing=scale < 1)
 
@@ -87,7 +87,7 @@ def bicubic(
     border: bool = False,
     ssim: Callable = metrics.ssim,
 ) -> Score:
-    """PSNR and SSIM of a picture shrunk by `scale` and enlarged back; the defaults are as published."""
+    """PSNR and SSIM of an image shrunk by `scale` and enlarged back; the defaults are as published."""
     parts = np.split(plane(picture), 3 if plane is channels and picture.ndim == 3 else 1, axis=1)
     pairs = []
     for part in parts:
@@ -101,13 +101,13 @@ def bicubic(
 
 
 def noisy(picture: np.ndarray, sigma: int, key: str = "", *, after: Callable | None = None) -> Score:
-    """PSNR and SSIM of a noisy picture; `after` is what a pitfall does with the noisy image."""
+    """PSNR and SSIM of a noisy image; `after` is what a pitfall does with the noisy image."""
     reference, image = tasks.degrade(images.gray(picture), task="denoising", level=sigma, key=key)
     return tasks.score(reference, after(image) if after else image, task="denoising", level=sigma)
 
 
 def compressed(picture: np.ndarray, quality: int, key: str = "", *, colour: int | None = None) -> Score:
-    """PSNR and SSIM of the luma of a JPEG; `colour` compresses the colour picture, with Pillow's subsampling of it."""
+    """PSNR and SSIM of the luma of a JPEG; `colour` compresses the colour image, with Pillow's subsampling of it."""
     reference = luma(picture)
     if colour is None or picture.ndim == 2:
         image = degradations.jpeg(reference, quality)

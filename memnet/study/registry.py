@@ -30,7 +30,7 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run: which network learns which task from which pictures, and the table or figure it is for."""
+    """A run: which network learns which task from which images, and the table or figure it is for."""
 
     name: str
     task: str
@@ -134,7 +134,7 @@ EXPERIMENTS = {
             benchmark=(Example("S14", "10", 30, (50, 96, 64, 64)), Example("BSD200", "206062", 70, (80, 40, 64, 64))),
             embedded=(Example("embedded", "camera", 30), Example("embedded", "chelsea", 70)),
         ),
-        # Paper: three sigmas, two qualities. Ours for pictures whose damage nobody knows.
+        # Paper: three sigmas, two qualities. Ours for images whose damage nobody knows.
         Experiment(
             "denoising-M6R6-any",
             "denoising",
@@ -237,7 +237,7 @@ def only_run(task: str | Task, mark: str) -> str:
 
 
 def ready(run: str, precision: str = "float32") -> nn.Module:
-    """The trained network of a run on the GPU, if there is one, to restore or measure pictures with.
+    """The trained network of a run on the GPU, if there is one, to restore or measure images with.
 
     `precision` bfloat16 gives a form that is faster on some processors, and less exact. Raises ValueError for an
     unknown run or precision, and as `load` for a run without weights.

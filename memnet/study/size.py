@@ -37,7 +37,7 @@ def layer_table(config: Config | StackConfig) -> pd.DataFrame:
     """One row a convolution, from x to y: where it is, its kernel, maps in and out, and how often a pass applies it.
 
     `weights`, `biases` and `norms` (of the batch norms before it) are learned numbers; `operations` are multiply-adds
-    for each pixel of the picture, over all its applications.
+    for each pixel of the image, over all its applications.
     """
     rows = memnet_layers(config) if isinstance(config, Config) else stack_layers(config)
     table = pd.DataFrame(rows, columns=["layer", "equation", "kernel", "inputs", "outputs", "applied", "norm_sets"])
@@ -68,14 +68,14 @@ def stack_layers(config: StackConfig) -> list[tuple]:
 
 
 def operations(config: Config | StackConfig, height: int, width: int) -> int:
-    """Multiply-adds of all convolutions in one pass over a picture of height x width pixels, padding included."""
+    """Multiply-adds of all convolutions in one pass over an image of height x width pixels, padding included."""
     return int(layer_table(config).operations.sum()) * height * width
 
 
 def visible_luma(network: nn.Module) -> tuple[float, float]:
     """The lumas between which FENet lets a pixel through, in grey levels; what lies outside, its ReLU makes zero.
 
-    FENet normalises and rectifies the picture itself, one channel, before its convolution (eq. 1), so that a scale that
+    FENet normalises and rectifies the image itself, one channel, before its convolution (eq. 1), so that a scale that
     is not zero leaves one end open: it is infinite.
     """
     norm = network.fenet[0]
@@ -103,7 +103,7 @@ def growth(config: Config) -> pd.DataFrame:
 def seconds(
     config: Config | StackConfig, *, height: int = 288, width: int = 288, repeats: int = 3, device: str = "cpu"
 ) -> float:
-    """The shortest of `repeats` times that an untrained network of `config` takes for one picture on `device`."""
+    """The shortest of `repeats` times that an untrained network of `config` takes for one image on `device`."""
     model = inference_form(build(config).eval().to(device))
     plane = np.random.default_rng(0).random((height, width))
     return fastest(lambda: tiling.predict(model, plane), device, repeats=repeats)

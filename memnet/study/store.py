@@ -74,7 +74,7 @@ def collect(
 
     Runs that are not trained have no rows. Without `measure` only stored rows are taken, and nothing is measured;
     `fresh` measures all again.
-    With `limit` the first so many pictures of each set are taken, also where rows of more are stored.
+    With `limit` the first so many images of each set are taken, also where rows of more are stored.
     """
     found = []
     for run in filter(registry.trained, runs):
@@ -88,7 +88,7 @@ def collect(
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=evaluation.COLUMNS)
 
 
-PROTOCOL = 1  # raised whenever the same weights and pictures would give other numbers
+PROTOCOL = 1  # raised whenever the same weights and images would give other numbers
 KEY = ("weights", "images", "protocol", "seed")
 MADE = ("device", "torch", "date", "commit")  # beside the key: on what, with what, when rows were made
 
@@ -129,7 +129,7 @@ def read_rows(path: Path) -> tuple[dict, pd.DataFrame]:
 
 
 def stored(run: str, dataset: str, level: int, *, weights: str, images: str, seed: int = 0) -> pd.DataFrame | None:
-    """The rows made by these weights on these pictures under today's protocol, perhaps of a part of the set.
+    """The rows made by these weights on these images under today's protocol, perhaps of a part of the set.
 
     None when there are none, or when what is there was made by anything else.
     """
@@ -166,7 +166,7 @@ def measure(
 ) -> pd.DataFrame:
     """The rows of a run on a data set at a level: stored ones of these `weights` (hash), missing ones measured now.
 
-    Only the first `limit` pictures are wanted when it is given. Every new row is stored at once, so an evaluation that
+    Only the first `limit` images are wanted when it is given. Every new row is stored at once, so an evaluation that
     is stopped goes on where it was; `fresh` measures those that are wanted again. `made_by` goes beside the file's key,
     and how rows were made that were there before stays there. ValueError for a limit below 1.
     """
@@ -221,7 +221,7 @@ def provenances(key: dict) -> list[dict]:
 
 
 def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Rows in the order of the set's pictures."""
+    """Rows in the order of the set's images."""
     place = {name: number for number, name in enumerate(names)}
     return rows.sort_values("image", key=lambda image: image.map(place), kind="stable").reset_index(drop=True)
 

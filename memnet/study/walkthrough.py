@@ -157,10 +157,10 @@ def shapes(network: MemNet, x: Tensor) -> pd.DataFrame:
 
 
 def receptive_fields(network: MemNet, *, block: int = 1) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """How far H^1 .. H^R of a memory block see: a table and pictures of the gradients that say so.
+    """How far H^1 .. H^R of a memory block see: a table and images of the gradients that say so.
 
     The table has a row a state: its convolutions of 3x3 from x on, and the measured radius in pixels. A gradient is
-    that of the sum over channels at the central pixel with respect to a mid-gray x. Its picture (H, W) is logarithmic:
+    that of the sum over channels at the central pixel with respect to a mid-gray x. Its image (H, W) is logarithmic:
     1 is the largest absolute value, 0 a ten-thousandth of it or less. ValueError for a block that is not there.
     """
     if not 1 <= block <= len(network.blocks):
@@ -213,7 +213,7 @@ def predictions(
 
 @torch.no_grad()
 def gate_terms(network: MemNet, planes: dict[str, np.ndarray], *, block: int) -> pd.DataFrame:
-    """What a gate is: for each memory the norm of its weights, and the size of what it adds to B_m on each plane.
+    """What a gate is: for each memory the norm of its weights, and the size of what it adds to B_m on each channel.
 
     A gate unit is a 1x1 convolution, so B_m is a sum with one term a memory (and the bias). `norm` is the l2 norm of
     the memory's weights; the other columns hold the root mean square of its term on each of `planes` (H, W).
@@ -231,7 +231,7 @@ def gate_terms(network: MemNet, planes: dict[str, np.ndarray], *, block: int) ->
 
 
 def gate_memories(network: MemNet, plane: np.ndarray, block: int) -> Tensor:
-    """What enters gate m = `block` for a plane (H, W): all its memories, concatenated (1, L_m, H, W) (eq. 8)."""
+    """What enters gate m = `block` for a channel (H, W): all its memories, concatenated (1, L_m, H, W) (eq. 8)."""
     x = torch.from_numpy(np.asarray(plane, np.float32))[None, None]
     memory, unit = network.memories(x)[:block], network.blocks[block - 1]
     states = dict(enumerate(unit.recursive_unit(memory[-1]), start=1))

@@ -11,15 +11,15 @@ from torch.nn import functional
 from memnet.protocol import tasks
 from memnet.protocol.tasks import RandomTask, Task
 
-FIXED_POINT = 16384  # degraded planes are kept as int16: [-2, 2) in steps of 0.016 grey levels
+FIXED_POINT = 16384  # degraded channels are kept as int16: [-2, 2) in steps of 0.016 grey levels
 CANDIDATES = 16  # patches among which each one is drawn by importance sampling
 UNIFORM_SHARE = 0.2  # of importance sampling, the share that is uniform: no weight is above 1 / 0.2
 
 
 class Patches:
-    """Pairs of degraded and clean patches, drawn at random from pictures that live on `device`.
+    """Pairs of degraded and clean patches, drawn at random from images that live on `device`.
 
-    Every picture is there upright and transposed; with the flips of each patch these are the 8 orientations of
+    Every image is there upright and transposed; with the flips of each patch these are the 8 orientations of
     section 5.1. Inputs of every level are made once, or drawn again for every patch where the task is random.
 
     `levels` are the task's by default. All weigh alike in the loss, as in the paper. If `balanced`, the loss of each
@@ -56,7 +56,7 @@ class Patches:
         self.importance = self.balance() if balanced else torch.ones(len(self.levels), device=self.device)
 
     def lay_grid(self) -> None:
-        """Where patches of the present size can lie; a picture that holds none has no place. ValueError for none."""
+        """Where patches of the present size can lie; an image that holds none has no place. ValueError for none."""
         grid = ((self.shapes - self.patch) // self.stride + 1).clamp(min=0)
         self.columns = grid[:, 1].to(self.device)
         self.first = cumulative(grid.prod(dim=1)).to(self.device)
@@ -118,7 +118,7 @@ class Patches:
         return x[chosen], clean[chosen], importance[chosen] / (len(x) * share[chosen])
 
     def indices(self, position: Tensor, flips: Tensor) -> Tensor:
-        """Places in a flat plane of the patches at `position` (N,), flipped by rows and columns; (N, P, P)."""
+        """Places in a flat channel of the patches at `position` (N,), flipped by rows and columns; (N, P, P)."""
         picture = torch.searchsorted(self.first, position, right=True) - 1
         cell, columns = position - self.first[picture], self.columns[picture]
         row, column = cell // columns * self.stride, cell % columns * self.stride

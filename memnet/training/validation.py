@@ -13,13 +13,13 @@ from memnet.protocol.tasks import Task
 VALIDATION_EVERY = 37  # every 37th training image is for validation
 CROP_SIZE = 72  # edge of a validation crop in pixels, a multiple of every scale and of JPEG's blocks
 
-CROPS = 30  # of training pictures, on which output weights are solved
+CROPS = 30  # of training images, on which output weights are solved
 
 
 def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Of uint8 planes (H, W): those to train on, and those to validate on, which are large enough for a crop.
+    """Of uint8 channels (H, W): those to train on, and those to validate on, which are large enough for a crop.
 
-    Raises ValueError for a single plane, and when no validation image is large enough.
+    Raises ValueError for a single channel, and when no validation image is large enough.
     """
     held = [p for p in planes[::VALIDATION_EVERY] if min(p.shape) >= CROP_SIZE]
     if len(planes) < 2 or not held:
@@ -28,13 +28,13 @@ def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarr
 
 
 def spread(planes: Sequence[np.ndarray], count: int = CROPS) -> list[np.ndarray]:
-    """`count` of the planes that are large enough for a crop, or all, spread over the whole sequence."""
+    """`count` of the channels that are large enough for a crop, or all, spread over the whole sequence."""
     large = [p for p in planes if min(p.shape) >= CROP_SIZE]
     return large[:: max(1, len(large) // count)][:count]
 
 
 class ValidationSet:
-    """Central crops of images (uint8 planes, `size` pixels or more), degraded at every level.
+    """Central crops of images (uint8 channels, `size` pixels or more), degraded at every level.
 
     `size` must be a multiple of every scale and of JPEG's blocks; `levels` are the task's by default.
     """
