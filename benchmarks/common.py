@@ -11,9 +11,7 @@ from memnet.study import provenance, registry
 from memnet.training.sampler import Patches
 from memnet.training.validation import ValidationSet, split
 
-CROP = (
-    168  # edge of the validation crops here; larger than those of a training, so that few pixels are near a border
-)
+CROP = 168  # edge of the validation crops here; larger than those of a training, so that few pixels are near a border
 
 
 def device() -> torch.device:
