@@ -39,11 +39,11 @@ def publish(text: str, output: Path | None) -> None:
 def patches_of(run: str, patch: int, where: torch.device) -> Patches:
     """What a run learns from."""
     what = registry.experiment(run)
-    return Patches(split(datasets.training_planes(what.training_set))[0], task=what.task, patch=patch, device=where)
+    return Patches(split(datasets.training_images(what.training_set))[0], task=what.task, patch=patch, device=where)
 
 
 def crops_of(run: str, where: torch.device) -> ValidationSet:
     """Central crops of the validation images of a run."""
     what = registry.experiment(run)
-    held = [p for p in split(datasets.training_planes(what.training_set))[1] if min(p.shape) >= CROP]
+    held = [p for p in split(datasets.training_images(what.training_set))[1] if min(p.shape) >= CROP]
     return ValidationSet(held, task=what.task, device=where, size=CROP)

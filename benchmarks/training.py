@@ -72,8 +72,8 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=31 if where.type == "cuda" else 24)
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     asked = parser.parse_args()
-    planes = [np.random.default_rng(i).integers(0, 256, (120, 120), dtype=np.uint8) for i in range(4)]
-    patches = Patches(planes, task="super-resolution", patch=asked.patch, device=where)
+    images = [np.random.default_rng(i).integers(0, 256, (120, 120), dtype=np.uint8) for i in range(4)]
+    patches = Patches(images, task="super-resolution", patch=asked.patch, device=where)
     torch.manual_seed(0)
     steps = {
         "plain eager loop, float32": (

@@ -502,7 +502,7 @@ def export(
         "run": run,
         "task": experiment.task,
         "weights": checkpoints.weights_hash(registry.weights_path(run)),
-        "receptive_field_radius": str(model.config.reach),
+        "receptive_field_radius": str(model.config.receptive_field_radius),
     }
     channels = exporting.rgb_channels(experiment.task) if rgb else None
     exporting.export_onnx(model, output, channels=channels, metadata=metadata)

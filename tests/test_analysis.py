@@ -105,9 +105,9 @@ def test_runs_are_compared_picture_by_picture():
 
 
 def test_detail_box_finds_the_detail():
-    plane = np.zeros((90, 120))
-    plane[50:70, 80:100] = np.random.default_rng(0).random((20, 20))
-    top, left, height, width = analysis.detail_box(plane, 30)
+    image = np.zeros((90, 120))
+    image[50:70, 80:100] = np.random.default_rng(0).random((20, 20))
+    top, left, height, width = analysis.detail_box(image, 30)
     assert (height, width) == (30, 30)
     assert top <= 50
     assert left <= 80

@@ -204,9 +204,9 @@ def test_tiles_and_overlap_can_be_chosen(tiny_runs, tmp_path, colour_picture, mo
     images.write_picture(tmp_path / "a.png", colour_picture[..., 0])
     restore_channel, given = tiling.restore_channel, []
 
-    def watched(model, plane, **how):
+    def watched(model, image, **how):
         given.append((how["tile"], how.get("overlap")))
-        return restore_channel(model, plane, **how)
+        return restore_channel(model, image, **how)
 
     monkeypatch.setattr("memnet.restoration.tiling.restore_channel", watched)
     for number, words in enumerate(((), ("--tile", 16), ("--tile", 16, "--overlap", 30), ("--tile", "paper"))):
@@ -383,8 +383,8 @@ def test_evaluate_a_folder(tiny_runs, tmp_path):
     folder = tmp_path / "clean"
     folder.mkdir()
     for name in "ab":
-        plane = np.random.default_rng(ord(name)).integers(0, 256, (24, 24), dtype=np.uint8)
-        images.write_picture(folder / f"{name}.png", plane)
+        image = np.random.default_rng(ord(name)).integers(0, 256, (24, 24), dtype=np.uint8)
+        images.write_picture(folder / f"{name}.png", image)
     file = tmp_path / "rows" / "rows.csv"
     result = memnet("evaluate", "sr-M6R6", "--images", folder, "--level", 2, "--csv", file)
     assert result.exit_code == 0, result.output

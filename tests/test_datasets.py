@@ -74,9 +74,9 @@ def test_embedded_set_is_there_on_any_machine():
     pictures = datasets.pictures("embedded")
     assert len(pictures) == len(datasets.EMBEDDED) == 8
     for picture in pictures:
-        assert picture.plane.dtype == np.uint8
-        assert max(picture.plane.shape) <= datasets.EMBEDDED_SIZE <= 288
-        assert not any(size % 24 for size in picture.plane.shape)
+        assert picture.pixels.dtype == np.uint8
+        assert max(picture.pixels.shape) <= datasets.EMBEDDED_SIZE <= 288
+        assert not any(size % 24 for size in picture.pixels.shape)
     assert all(licence for _, licence in datasets.EMBEDDED.values())
     assert datasets.available("embedded")
     assert len(datasets.digest("embedded")) == 16
@@ -88,7 +88,7 @@ def test_missing_pictures_are_named_with_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"Set5 has 5 missing pictures .*memnet data fetch Set5.*MEMNET_DATA"):
         datasets.pictures("Set5")
     with pytest.raises(ValueError, match="missing pictures"):
-        datasets.training_planes("91")
+        datasets.training_images("91")
     for name in datasets.DATASETS:
         with pytest.raises(ValueError, match="run `memnet data fetch") as error:
             datasets.pictures(name)
@@ -100,7 +100,7 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown data set 'Set6'"):
         datasets.pictures("Set6")
     with pytest.raises(ValueError, match="unknown training set 'all'"):
-        datasets.training_planes("all")
+        datasets.training_images("all")
 
 
 def test_digests_tell_sets_apart_and_need_no_file(tmp_path, monkeypatch):
@@ -271,13 +271,13 @@ def test_offline_is_said_in_one_sentence(library, monkeypatch):
 def test_a_pack_gives_the_same_planes(library, tmp_path, monkeypatch, colour_picture):
     datasets.fetch(["Set5"], progress=False)
     images.write_picture(library["root"] / "Set5" / "b_GT.bmp", colour_picture)
-    planes = [picture.plane for picture in datasets.pictures("Set5")]
+    arrays = [picture.pixels for picture in datasets.pictures("Set5")]
     pack = tmp_path / "pack.zip"
     assert datasets.pack(pack, ["Set5"], progress=False) == pack.stat().st_size
     monkeypatch.setenv("MEMNET_DATA", str(pack))
     assert datasets.available("Set5")
-    for packed, plane in zip(datasets.pictures("Set5"), planes, strict=True):
-        np.testing.assert_array_equal(packed.plane, plane)
+    for packed, image in zip(datasets.pictures("Set5"), arrays, strict=True):
+        np.testing.assert_array_equal(packed.pixels, image)
     with pytest.raises(ValueError, match="is a pack of images"):
         datasets.fetch(["Set5"], progress=False)
     assert datasets.differing("Set5") == ["Set5/b_GT.bmp"]  # of which the pack was made
@@ -286,7 +286,7 @@ def test_a_pack_gives_the_same_planes(library, tmp_path, monkeypatch, colour_pic
 def outcome_of_reading(name, good):
     """What becomes of reading a set: refused with the file's name, the same images as `good`, or wrong ones."""
     try:
-        found = [picture.plane for picture in datasets.pictures(name)]
+        found = [picture.pixels for picture in datasets.pictures(name)]
     except ValueError as error:
         return "refused" if "pack.zip" in str(error) or name in str(error) else "wrong"
     return "same" if all(np.array_equal(a, b) for a, b in zip(found, good, strict=True)) else "wrong"
@@ -298,7 +298,7 @@ def test_a_broken_pack_is_named(library, tmp_path, monkeypatch):
     datasets.pack(pack, ["Set5"], progress=False)
     content, rng = pack.read_bytes(), np.random.default_rng(0)
     monkeypatch.setenv("MEMNET_DATA", str(pack))
-    good = [picture.plane for picture in datasets.pictures("Set5")]
+    good = [picture.pixels for picture in datasets.pictures("Set5")]
     outcomes = collections.Counter()
     for _ in range(200):
         damaged = bytearray(content)
@@ -327,7 +327,7 @@ def test_a_folder_of_ones_own(tmp_path, colour_picture):
     (tmp_path / "notes.txt").write_text("no picture")
     pictures = datasets.folder(tmp_path)
     assert [p.name for p in pictures] == ["a", "b"]
-    np.testing.assert_array_equal(pictures[1].plane, images.luma(colour_picture))
+    np.testing.assert_array_equal(pictures[1].pixels, images.luma(colour_picture))
 
 
 def test_folders_without_pictures_are_refused(tmp_path):
@@ -344,7 +344,7 @@ def test_folders_without_pictures_are_refused(tmp_path):
 def test_protocol_of_the_sets_on_disk(benchmark_set, name, shape, first):
     pictures = benchmark_set(name)
     assert pictures[0].name == first
-    assert sorted(pictures[0].plane.shape) == sorted(shape)
+    assert sorted(pictures[0].pixels.shape) == sorted(shape)
     assert images_root().is_dir()
 
 

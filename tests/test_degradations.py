@@ -28,8 +28,8 @@ def resized_row(row, scale):
     stretch, size, result = min(scale, 1), len(row), []
     for place in range(math.ceil(size * scale - 1e-9)):
         centre = (place + 0.5) / scale - 0.5
-        reach = math.ceil(2 / stretch) + 1
-        taps = range(math.floor(centre) - reach, math.ceil(centre) + reach + 1)
+        radius = math.ceil(2 / stretch) + 1
+        taps = range(math.floor(centre) - radius, math.ceil(centre) + radius + 1)
         weights = [kernel(stretch * (centre - tap)) for tap in taps]
         values = [row[tap % (2 * size) if tap % (2 * size) < size else 2 * size - 1 - tap % (2 * size)] for tap in taps]
         result.append(np.dot(weights, values) / sum(weights))
@@ -87,12 +87,12 @@ def test_noise_has_its_sigma_and_is_not_clipped():
 
 
 def test_noise_is_seeded_by_seed_and_picture():
-    plane = np.zeros((8, 8), np.uint8)
+    image = np.zeros((8, 8), np.uint8)
     options = {"task": "denoising", "level": 30}
-    first = degrade(plane, **options, key="a")[1]
-    np.testing.assert_array_equal(first, degrade(plane, **options, key="a")[1])
-    assert (first != degrade(plane, **options, key="b")[1]).all()
-    assert (first != degrade(plane, **options, key="a", seed=1)[1]).all()
+    first = degrade(image, **options, key="a")[1]
+    np.testing.assert_array_equal(first, degrade(image, **options, key="a")[1])
+    assert (first != degrade(image, **options, key="b")[1]).all()
+    assert (first != degrade(image, **options, key="a", seed=1)[1]).all()
 
 
 def test_jpeg_rounds_its_input_and_loses_more_at_a_lower_quality():
@@ -149,7 +149,7 @@ ROWS = [
 @pytest.mark.parametrize(("dataset", "level", "psnr", "ssim"), ROWS)
 def test_rows_that_need_no_model(benchmark_set, dataset, level, psnr, ssim):
     task = "jpeg" if level >= 10 else "super-resolution"
-    pairs = (degrade(picture.plane, task=task, level=level) for picture in benchmark_set(dataset))
+    pairs = (degrade(picture.pixels, task=task, level=level) for picture in benchmark_set(dataset))
     means = np.mean([score(*pair, task=task, level=level) for pair in pairs], axis=0)
     assert means == pytest.approx((psnr, ssim), abs=0.002)
     assert means[1] == pytest.approx(ssim, abs=1e-4)
@@ -158,16 +158,16 @@ def test_rows_that_need_no_model(benchmark_set, dataset, level, psnr, ssim):
 @pytest.mark.parametrize(("sigma", "psnr"), [(30, 18.59), (50, 14.15), (70, 11.23)])
 def test_noisy_inputs_have_the_psnr_of_their_sigma(benchmark_set, sigma, psnr):
     pictures = benchmark_set("S14")
-    pairs = (degrade(p.plane, task="denoising", level=sigma, key=p.name) for p in pictures)
+    pairs = (degrade(p.pixels, task="denoising", level=sigma, key=p.name) for p in pictures)
     assert np.mean([score(*pair, task="denoising", level=sigma)[0] for pair in pairs]) == pytest.approx(psnr, abs=0.02)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_strips_of_an_enlarged_plane_are_those_of_the_whole(scale):
-    plane = np.random.default_rng(0).integers(0, 256, (13, 17), dtype=np.uint8)
-    whole = degradations.imresize(plane, scale)
+    image = np.random.default_rng(0).integers(0, 256, (13, 17), dtype=np.uint8)
+    whole = degradations.imresize(image, scale)
     parts = [
-        degradations.enlarged_rows(plane, scale, slice(top, min(top + 7, len(whole))))
+        degradations.enlarged_rows(image, scale, slice(top, min(top + 7, len(whole))))
         for top in range(0, len(whole), 7)
     ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -17,8 +17,8 @@ from memnet.restoration import tiling
 from memnet.study import evaluation, store
 
 WHERE = {"run": "sr-M6R6", "task": "super-resolution", "dataset": "embedded", "level": 3}
-PLANES = [np.random.default_rng(n).integers(0, 256, (24, 30), dtype=np.uint8) for n in range(3)]
-PICTURES = [Picture(name, plane) for name, plane in zip("abc", PLANES, strict=True)]
+ARRAYS = [np.random.default_rng(n).integers(0, 256, (24, 30), dtype=np.uint8) for n in range(3)]
+PICTURES = [Picture(name, image) for name, image in zip("abc", ARRAYS, strict=True)]
 
 
 class Three(list):
@@ -64,7 +64,7 @@ def test_a_method_needs_no_weights():
 def test_rows_hold_the_scores_of_input_output_and_predictions(model):
     rows = evaluation.evaluate(model, PICTURES, **WHERE, progress=False)
     assert list(rows.columns) == [*evaluation.COLUMNS, "psnr_1", "psnr_2", "seconds"]
-    reference, degraded = tasks.degrade(PLANES[1], task="super-resolution", level=3)
+    reference, degraded = tasks.degrade(ARRAYS[1], task="super-resolution", level=3)
     expected = tasks.score(reference, degraded, task="super-resolution", level=3)
     assert tuple(rows.loc[1, ["input_psnr", "input_ssim"]]) == pytest.approx(expected)
     with torch.no_grad():
@@ -146,11 +146,11 @@ def test_summary_is_the_mean_over_pictures(model):
     assert summary.gain[0] == pytest.approx((rows.psnr - rows.input_psnr).mean())
 
 
-def test_planes_to_look_at_carry_their_scores(model):
-    planes, scores = evaluation.look_at(model, PICTURES[0], task="jpeg", level=10)
-    assert list(planes) == ["original", "JPEG", "MemNet"]
+def test_restored_images_carry_their_scores(model):
+    arrays, scores = evaluation.restored(model, PICTURES[0], task="jpeg", level=10)
+    assert list(arrays) == ["original", "JPEG", "MemNet"]
     assert list(scores) == ["JPEG", "MemNet"]
-    assert scores["JPEG"] == tasks.score(planes["original"], planes["JPEG"], task="jpeg", level=10)
+    assert scores["JPEG"] == tasks.score(arrays["original"], arrays["JPEG"], task="jpeg", level=10)
 
 
 def test_gains_are_told_by_set_and_level(model):
@@ -254,11 +254,11 @@ def test_a_folder_of_large_pictures_is_measured_in_tiles(photographs, model, mon
 def test_a_picture_that_is_too_large_gets_a_line_and_the_others_go_on(photographs, model, monkeypatch):
     real = tiling.predict
 
-    def predict(net, plane, **options):
+    def predict(net, image, **options):
         if not refused:
-            refused.append(plane)
+            refused.append(image)
             torch.empty(10**15)
-        return real(net, plane, **options)
+        return real(net, image, **options)
 
     refused = []
     monkeypatch.setattr("memnet.restoration.tiling.predict", predict)

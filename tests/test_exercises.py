@@ -64,7 +64,7 @@ def test_no_answer_is_open_and_nonsense_is_wrong():
 def test_lists_arrays_and_tensors_are_answers():
     right = EXERCISES["gate"].solution()
     assert {exercises.check("gate", kind(right)) for kind in (list, np.array, torch.tensor)} == {"right"}
-    assert exercises.check("reach", torch.nn.Parameter(torch.tensor(8.0))) == "right"
+    assert exercises.check("radius", torch.nn.Parameter(torch.tensor(8.0))) == "right"
 
 
 def test_asking_leaves_the_global_generator_alone():
@@ -75,12 +75,12 @@ def test_asking_leaves_the_global_generator_alone():
 
 def test_a_sheet_keeps_answers_and_fills_in_solutions_if_asked(capsys):
     sheet = exercises.Sheet()
-    sheet.answer("reach", 8)
+    sheet.answer("radius", 8)
     sheet.answer("unshared", 676_992)
     sheet.answer("noise")
-    assert capsys.readouterr().out.splitlines()[0] == "reach: right"
+    assert capsys.readouterr().out.splitlines()[0] == "radius: right"
     states = dict(sheet.table()[["exercise", "state"]].itertuples(index=False))
-    assert (states["reach"], states["noise"], states["norms"]) == ("right", "open", "open")
+    assert (states["radius"], states["noise"], states["norms"]) == ("right", "open", "open")
     assert states["unshared"].startswith("wrong: each of the 6 blocks")
     solved = exercises.Sheet(solved=True)
     solved.answer("noise")

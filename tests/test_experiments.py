@@ -33,8 +33,8 @@ def small(tmp_path, monkeypatch):
     """The run sr-M6R6 with a tiny network and made training pictures; the folder for its files."""
     tiny = registry.Experiment("sr-M6R6", "super-resolution", Config(1, 1, channels=2), "291", "a test")
     monkeypatch.setitem(registry.EXPERIMENTS, "sr-M6R6", tiny)
-    planes = [np.random.default_rng(n).integers(0, 256, (80, 84), dtype=np.uint8) for n in range(3)]
-    monkeypatch.setattr("memnet.protocol.datasets.training_planes", lambda name: planes)
+    images = [np.random.default_rng(n).integers(0, 256, (80, 84), dtype=np.uint8) for n in range(3)]
+    monkeypatch.setattr("memnet.protocol.datasets.training_images", lambda name: images)
     return tmp_path
 
 
@@ -428,7 +428,7 @@ def test_a_training_that_is_broken_off_at_once_is_the_one_that_is_resumed(small,
 
 def test_the_gain_in_the_history_is_that_of_the_weights(small):
     model, history = checkpoints.load(train(small, steps=40))
-    _, held = split(datasets.training_planes("291"))
+    _, held = split(datasets.training_images("291"))
     gain = ValidationSet(held, task="super-resolution").psnr_gain(model)
     assert history["stages"][-1]["psnr_gain"] == pytest.approx(gain, abs=1e-4)
 
@@ -437,7 +437,7 @@ def test_a_training_ends_with_the_output_weights_solved_on_what_it_learnt_from(s
     best, crops = selection.best_weights, []
     monkeypatch.setattr("memnet.training.selection.best_weights", lambda *given: crops.append(given[2]) or best(*given))
     train(small)
-    learn, _ = split(datasets.training_planes("291"))
+    learn, _ = split(datasets.training_images("291"))
     assert len(crops[0].pairs) == 3 * len(learn)
 
 
@@ -482,7 +482,7 @@ from test_patches import pictures
 
 tiny = registry.Experiment("sr-M6R6", "super-resolution", Config(1, 1, channels=2), "291", "a test")
 registry.EXPERIMENTS["sr-M6R6"] = tiny
-datasets.training_planes = lambda name: pictures(4, size=84)
+datasets.training_images = lambda name: pictures(4, size=84)
 cli.app(["train", "sr-M6R6", "--steps", "1000000", "-p", "batch=4", "-p", "patch=12", "--output", sys.argv[1]])
 """
 

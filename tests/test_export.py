@@ -87,7 +87,7 @@ def test_a_shipped_network_is_exported_within_a_ten_thousandth_of_a_grey_level(t
     assert result.exit_code == 0, result.output
     model = registry.load("sr-M6R6")
     for picture in datasets.pictures("embedded")[:3]:
-        assert difference(path, model, images.to_float(picture.plane[:64, :48])[None, None]) < 1e-4
+        assert difference(path, model, images.to_float(picture.pixels[:64, :48])[None, None]) < 1e-4
 
 
 def test_what_cannot_be_exported_is_one_sentence(tmp_path, monkeypatch):

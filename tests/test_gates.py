@@ -83,8 +83,8 @@ def test_an_untrained_network_has_the_norms_of_its_initialisation():
 
 
 def degraded_noise():
-    plane = np.random.default_rng(0).integers(0, 256, (24, 20), np.uint8)
-    return Picture("a", plane), *tasks.degrade(plane, task="jpeg", level=10, key="a")
+    image = np.random.default_rng(0).integers(0, 256, (24, 20), np.uint8)
+    return Picture("a", image), *tasks.degrade(image, task="jpeg", level=10, key="a")
 
 
 def by_hooks(model, x, block, memory):

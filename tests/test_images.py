@@ -29,9 +29,9 @@ def test_gray_is_within_a_level_of_pillows(colour_picture):
 
 
 def test_a_gray_picture_is_its_own_luma_and_gray():
-    plane = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert images.luma(plane) is plane
-    assert images.gray(plane) is plane
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert images.luma(image) is image
+    assert images.gray(image) is image
 
 
 def test_luma_is_that_of_scikit_image_and_changes_rgb_alike(colour_picture):
@@ -108,15 +108,15 @@ def test_deep_gray_levels_come_as_8_bits_and_gray_with_alpha_as_gray(tmp_path):
 
 
 def test_borders():
-    plane = np.arange(30).reshape(5, 6)
-    np.testing.assert_array_equal(images.shave(plane, 2), plane[2:3, 2:4])
-    np.testing.assert_array_equal(images.crop_to_multiple(plane, 4), plane[:4, :4])
+    image = np.arange(30).reshape(5, 6)
+    np.testing.assert_array_equal(images.shave(image, 2), image[2:3, 2:4])
+    np.testing.assert_array_equal(images.crop_to_multiple(image, 4), image[:4, :4])
     with pytest.raises(ValueError, match="nothing left"):
-        images.shave(plane, 3)
+        images.shave(image, 3)
     with pytest.raises(ValueError, match="smaller than the scale 7"):
-        images.crop_to_multiple(plane, 7)
+        images.crop_to_multiple(image, 7)
     with pytest.raises(ValueError, match="a scale is at least 1, got 0"):
-        images.crop_to_multiple(plane, 0)
+        images.crop_to_multiple(image, 0)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".tif", ".webp", ".bmp"])

@@ -64,9 +64,9 @@ TRAINED = [run for run in registry.EXPERIMENTS if registry.trained(run)]
 @torch.inference_mode()
 def test_trained_networks_agree_as_far_as_float32_goes(run):
     model, task = registry.load(run), registry.experiment(run).task
-    plane = datasets.pictures("embedded")[2].plane[:72, :72]
+    image = datasets.pictures("embedded")[2].pixels[:72, :72]
     level = tasks.task(task).levels[1]
-    degraded = tasks.degrade(plane, task=task, level=level, key="camera")[1]
+    degraded = tasks.degrade(image, task=task, level=level, key="camera")[1]
     x = torch.from_numpy(degraded.astype(np.float32))[None, None]
     y, fast = model(x).double(), inference_form(model)(x).double()
     exact = model.double()(x.double())
@@ -106,9 +106,9 @@ def test_the_size_of_a_strip_changes_nothing(monkeypatch):
 @pytest.mark.parametrize("run", [run for run in map(registry.main_run, tasks.TASKS) if run in TRAINED])
 def test_bfloat16_changes_gray_levels_as_little_as_is_said(run):
     task = registry.experiment(run).task
-    plane = datasets.pictures("embedded")[2].plane[:48, :72]
+    image = datasets.pictures("embedded")[2].pixels[:48, :72]
     level = tasks.task(task).levels[0]
-    degraded = tasks.degrade(plane, task=task, level=level, key="camera")[1]
+    degraded = tasks.degrade(image, task=task, level=level, key="camera")[1]
     exact, rounded = (tiling.predict(registry.ready(run, one), degraded)[0] for one in ("float32", "bfloat16"))
     error = 255 * np.abs(rounded - exact)
     assert 0 < error.mean() < 0.23

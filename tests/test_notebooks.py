@@ -42,10 +42,10 @@ def test_item_is_made_and_agrees_with_the_committed_files(name, output, capfd):
 
 def check_picture(path):
     """A picture has something on it, a white border, and a size that can be committed."""
-    plane = images.luma(images.read_picture(path))
-    white = plane.max()
-    assert plane.std() > 1
-    assert (plane[[0, -1]] == white).mean() > 0.9
+    image = images.luma(images.read_picture(path))
+    white = image.max()
+    assert image.std() > 1
+    assert (image[[0, -1]] == white).mean() > 0.9
     assert path.stat().st_size < LARGEST
 
 

@@ -50,7 +50,7 @@ from test_patches import pictures
 torch.set_num_threads(1)
 tiny = registry.Experiment("sr-M6R6", "super-resolution", Config(2, 1, channels=4), "291", "a test")
 registry.EXPERIMENTS["sr-M6R6"] = tiny
-datasets.training_planes = lambda name: pictures(4, size=84)
+datasets.training_images = lambda name: pictures(4, size=84)
 words = ["train", "sr-M6R6", "--preset", "paper", "--steps", "10", "-p", "batch=4", "-p", "patch=12"]
 cli.app([*words, "--output", sys.argv[1]])
 """

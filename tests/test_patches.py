@@ -15,22 +15,22 @@ def pictures(count=3, size=96, seed=0):
     """Smooth made pictures: sums of random waves, uint8."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, : size + 5] / size
-    planes = []
+    images = []
     for _ in range(count):
         waves = sum(np.sin(2 * np.pi * (a * rows + b * columns + c)) for a, b, c in rng.uniform(-6, 6, (4, 3)))
-        planes.append(np.round(127.5 + 25 * waves).astype(np.uint8))
-    return planes
+        images.append(np.round(127.5 + 25 * waves).astype(np.uint8))
+    return images
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
-    planes = pictures(2, size=24)
-    patches = Patches(planes, task=task, patch=20)
+    images = pictures(2, size=24)
+    patches = Patches(images, task=task, patch=20)
     multiple = tasks.task(task).multiple
-    cropped = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
+    cropped = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in images]
     every = set()
-    for plane in cropped:
-        for turned in (plane, plane.T):
+    for image in cropped:
+        for turned in (image, image.T):
             for flipped in (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1]):
                 windows = np.lib.stride_tricks.sliding_window_view(flipped, (20, 20)).reshape(-1, 400)
                 every |= {w.tobytes() for w in windows}
@@ -41,11 +41,11 @@ def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
 
 @pytest.mark.parametrize("task", ["super-resolution", "jpeg"])
 def test_inputs_are_what_the_protocol_gives_for_the_oriented_picture(task):
-    plane = pictures(1, size=24)[0][:, :24]
-    patches = Patches([plane], task=task, patch=24)
+    image = pictures(1, size=24)[0][:, :24]
+    patches = Patches([image], task=task, patch=24)
     levels = tasks.task(task).levels
     expected = []
-    for turned in (plane, np.ascontiguousarray(plane.T)):
+    for turned in (image, np.ascontiguousarray(image.T)):
         for level in levels:
             reference, degraded = tasks.degrade(turned, task=task, level=level)
             for axes in ((), (0,), (1,), (0, 1)):
@@ -91,9 +91,9 @@ def test_levels_of_ones_own_are_weighed_by_the_error_of_their_inputs(task, level
 
 def smooth_and_rough():
     """A picture that is smooth on its left half and rough on its right, uint8."""
-    plane = np.tile(np.linspace(60, 180, 192), (96, 1))
-    plane[:, 96:] += np.random.default_rng(0).normal(0, 30, (96, 96))
-    return np.clip(np.round(plane), 0, 255).astype(np.uint8)
+    image = np.tile(np.linspace(60, 180, 192), (96, 1))
+    image[:, 96:] += np.random.default_rng(0).normal(0, 30, (96, 96))
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -123,8 +123,8 @@ def test_importance_sampling_has_the_same_weighted_mean_and_varies_less(task):
 
 
 def test_positions_lie_on_the_stride_grid():
-    plane = np.arange(64 * 64).reshape(64, 64) % 251
-    patches = Patches([plane.astype(np.uint8)], task="denoising", patch=22, stride=21)
+    image = np.arange(64 * 64).reshape(64, 64) % 251
+    patches = Patches([image.astype(np.uint8)], task="denoising", patch=22, stride=21)
     assert patches.positions == 2 * 9
     clean = patches.draw(3000, torch.Generator().manual_seed(0))[1]
     assert len({c.numpy().tobytes() for c in clean}) == 9 * 8
@@ -148,16 +148,16 @@ def test_pictures_too_small_for_a_patch_are_refused():
 
 
 def test_some_planes_are_spread_over_all_that_are_large_enough():
-    planes = [np.full((size, 80), number, np.uint8) for number, size in enumerate([80, 20] * 10)]
-    assert [int(plane[0, 0]) for plane in spread(planes, 5)] == [0, 4, 8, 12, 16]
-    assert len(spread(planes)) == 10
+    images = [np.full((size, 80), number, np.uint8) for number, size in enumerate([80, 20] * 10)]
+    assert [int(image[0, 0]) for image in spread(images, 5)] == [0, 4, 8, 12, 16]
+    assert len(spread(images)) == 10
 
 
 def test_validation_images_are_not_trained_on():
-    planes = pictures(40, size=80)
-    learn, held = split(planes)
+    images = pictures(40, size=80)
+    learn, held = split(images)
     assert len(held) == 2
     assert len(learn) == 38
     assert not {p.tobytes() for p in learn} & {p.tobytes() for p in held}
     with pytest.raises(ValueError, match="two images or more"):
-        split(planes[:1])
+        split(images[:1])

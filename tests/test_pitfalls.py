@@ -34,11 +34,11 @@ def test_colour_jpeg_makes_live1_look_better(benchmark_set):
 
 @pytest.mark.parametrize(("task", "level"), [("super-resolution", 3), ("denoising", 50), ("jpeg", 20)])
 def test_the_published_way_is_the_protocol_of_evaluation(task, level):
-    pictures = [Picture(p.name, p.plane[:187, :182]) for p in datasets.originals("embedded")[:3]]
-    planes = [images.gray(p.plane) if task == "denoising" else images.luma(p.plane) for p in pictures]
+    pictures = [Picture(p.name, p.pixels[:187, :182]) for p in datasets.originals("embedded")[:3]]
+    arrays = [images.gray(p.pixels) if task == "denoising" else images.luma(p.pixels) for p in pictures]
     expected = []
-    for picture, plane in zip(pictures, planes, strict=True):
-        pair = tasks.degrade(plane, task=task, level=level, key=picture.name)
+    for picture, image in zip(pictures, arrays, strict=True):
+        pair = tasks.degrade(image, task=task, level=level, key=picture.name)
         expected.append(tasks.score(*pair, task=task, level=level))
     table = pitfalls.changes(pictures, task=task, level=level)
     assert table.pitfall[0] == pitfalls.AS_PUBLISHED
@@ -48,15 +48,15 @@ def test_the_published_way_is_the_protocol_of_evaluation(task, level):
 
 
 def test_colour_costs_nothing_on_gray_pictures():
-    plane = datasets.originals("embedded")[1].plane
-    assert plane.ndim == 2
-    jpeg = pitfalls.changes([Picture("gray", plane)], task="jpeg", level=10)
+    image = datasets.originals("embedded")[1].pixels
+    assert image.ndim == 2
+    jpeg = pitfalls.changes([Picture("gray", image)], task="jpeg", level=10)
     assert (jpeg.psnr_change == 0).all()
 
 
 def test_psnr_of_three_channels_is_that_of_the_whole_array():
-    picture = datasets.originals("embedded")[0].plane
-    psnr, _ = pitfalls.bicubic(picture, 3, plane=pitfalls.channels)
+    picture = datasets.originals("embedded")[0].pixels
+    psnr, _ = pitfalls.bicubic(picture, 3, channel=pitfalls.channels)
     shaved = []
     for c in range(3):
         reference, image = tasks.degrade(picture[..., c], task="super-resolution", level=3)

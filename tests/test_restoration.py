@@ -1,4 +1,4 @@
-"""Networks at work on planes, colour pictures and files."""
+"""Networks at work on arrays, colour pictures and files."""
 
 import tracemalloc
 from pathlib import Path
@@ -38,20 +38,20 @@ def identity():
 
 
 def test_predictions_come_as_planes(model):
-    plane = np.random.default_rng(0).random((9, 13))
-    y, y_m = tiling.predict(model, plane)
-    assert y.shape == plane.shape
+    image = np.random.default_rng(0).random((9, 13))
+    y, y_m = tiling.predict(model, image)
+    assert y.shape == image.shape
     assert y.dtype == np.float64
     assert len(y_m) == 1
-    assert np.abs(y - plane).max() > 1e-3
+    assert np.abs(y - image).max() > 1e-3
 
 
 @pytest.mark.parametrize("tile", [5, 16, 64])
 def test_tiles_give_what_the_whole_picture_gives(model, tile):
-    plane = np.random.default_rng(0).random((41, 37))
-    whole = tiling.restore_channel(model, plane)
+    image = np.random.default_rng(0).random((41, 37))
+    whole = tiling.restore_channel(model, image)
     shares = []
-    tiled = tiling.restore_channel(model, plane, tile=tile, progress=shares.append)
+    tiled = tiling.restore_channel(model, image, tile=tile, progress=shares.append)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
     assert shares[-1] == 1
     assert shares == sorted(shares)
@@ -59,18 +59,18 @@ def test_tiles_give_what_the_whole_picture_gives(model, tile):
 
 @pytest.mark.parametrize("tile", [None, 16])
 def test_an_ensemble_is_the_mean_over_eight_orientations(model, tile):
-    plane, shares = np.random.default_rng(0).random((23, 31)), []
+    image, shares = np.random.default_rng(0).random((23, 31)), []
     both = (lambda image: image, np.transpose)
     flips = ((), (0,), (1,), (0, 1))
     every = [
-        turn(np.flip(tiling.restore_channel(model, np.flip(turn(plane), axes)), axes))
+        turn(np.flip(tiling.restore_channel(model, np.flip(turn(image), axes)), axes))
         for turn in both
         for axes in flips
     ]
-    ensemble = tiling.restore_channel(model, plane, tile=tile, ensemble=True, progress=shares.append)
+    ensemble = tiling.restore_channel(model, image, tile=tile, ensemble=True, progress=shares.append)
     np.testing.assert_allclose(ensemble, np.mean(every, axis=0), atol=1e-6)
     assert np.abs(ensemble - every[0]).max() > 1e-4
-    turned = tiling.restore_channel(model, np.rot90(plane), ensemble=True)
+    turned = tiling.restore_channel(model, np.rot90(image), ensemble=True)
     np.testing.assert_allclose(turned, np.rot90(ensemble), atol=1e-6)
     assert shares[-1] == pytest.approx(1)
     assert shares == sorted(shares)
@@ -81,12 +81,12 @@ def test_the_reach_is_what_the_tiles_need():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.abs_()  # nothing is lost in a ReLU
-    plane = np.zeros((1, 4 * TINY.reach))
-    changed = plane.copy()
+    image = np.zeros((1, 4 * TINY.receptive_field_radius))
+    changed = image.copy()
     changed[0, 0] = 1
-    difference = np.abs(tiling.predict(model, plane)[0] - tiling.predict(model, changed)[0])[0]
-    assert difference[TINY.reach] > 0
-    assert not difference[TINY.reach + 1 :].any()
+    difference = np.abs(tiling.predict(model, image)[0] - tiling.predict(model, changed)[0])[0]
+    assert difference[TINY.receptive_field_radius] > 0
+    assert not difference[TINY.receptive_field_radius + 1 :].any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (3, 2)])
@@ -139,14 +139,14 @@ def test_what_is_no_picture_is_refused(identity, image, words):
 
 
 def test_scales_are_checked(identity):
-    plane = np.zeros((4, 4))
+    image = np.zeros((4, 4))
     for scale in (None, 5, 3.0):
         with pytest.raises(ValueError, match=r"scale \(--level\) of 2, 3 or 4"):
-            arrays.restore(plane, task="super-resolution", scale=scale, model=identity)
+            arrays.restore(image, task="super-resolution", scale=scale, model=identity)
     with pytest.raises(ValueError, match="takes no scale"):
-        arrays.restore(plane, task="jpeg", scale=2, model=identity)
+        arrays.restore(image, task="jpeg", scale=2, model=identity)
     with pytest.raises(ValueError, match="unknown task"):
-        arrays.restore(plane, task="haze", model=identity)
+        arrays.restore(image, task="haze", model=identity)
 
 
 def restored_file(source, identity, **options):
@@ -205,16 +205,16 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, identity, colour_pict
 
 
 def test_tiles_of_the_paper_have_seams(model):
-    plane = np.random.default_rng(0).random((160, 150))
-    whole = tiling.restore_channel(model, plane)
+    image = np.random.default_rng(0).random((160, 150))
+    whole = tiling.restore_channel(model, image)
     deep = build(Config(4, 3, channels=4))
     with torch.no_grad():
         deep(torch.rand(2, 1, 32, 32))
     deep = deep.eval()
-    assert model.config.reach <= 8 < deep.config.reach
-    np.testing.assert_allclose(tiling.restore_channel(model, plane, tile="paper"), whole, atol=1e-6)
-    apart = np.abs(tiling.restore_channel(deep, plane, tile="paper") - tiling.restore_channel(deep, plane))
-    assert apart[: 134 - deep.config.reach, : 134 - deep.config.reach].max() < 1e-6
+    assert model.config.receptive_field_radius <= 8 < deep.config.receptive_field_radius
+    np.testing.assert_allclose(tiling.restore_channel(model, image, tile="paper"), whole, atol=1e-6)
+    apart = np.abs(tiling.restore_channel(deep, image, tile="paper") - tiling.restore_channel(deep, image))
+    assert apart[: 134 - deep.config.receptive_field_radius, : 134 - deep.config.receptive_field_radius].max() < 1e-6
     assert apart[126:142].max() > 1e-5
 
 
@@ -225,13 +225,13 @@ def test_tiles_that_cannot_be_are_refused(model, tile):
 
 
 def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
-    plane = np.random.default_rng(0).random((150, 140)).astype(np.float32)
-    whole = tiling.restore_channel(model, plane)
+    image = np.random.default_rng(0).random((150, 140)).astype(np.float32)
+    whole = tiling.restore_channel(model, image)
     seen = []
     predict = tiling.predict
     monkeypatch.setattr(tiling, "predict", lambda net, part, progress: seen.append(part.shape) or predict(net, part))
     monkeypatch.setattr("memnet.restoration.tiling.free_memory", lambda device: 100_000)
-    np.testing.assert_allclose(tiling.restore_channel(model, plane), whole, atol=1e-6)
+    np.testing.assert_allclose(tiling.restore_channel(model, image), whole, atol=1e-6)
     edge = tiling.largest_edge(model)
     assert len(seen) > 1
     assert max(map(max, seen)) <= edge
@@ -248,9 +248,9 @@ TRAINED = [run for run in map(registry.main_run, tasks.TASKS) if registry.traine
 @pytest.mark.parametrize("run", TRAINED)
 def test_an_overlap_of_56_is_within_half_a_grey_level(run):
     model, task = registry.load(run), registry.experiment(run).task
-    plane = datasets.pictures("embedded")[2].plane
+    image = datasets.pictures("embedded")[2].pixels
     level = tasks.task(task).levels[-1]
-    degraded = tasks.degrade(plane, task=task, level=level, key="overlap")[1]
+    degraded = tasks.degrade(image, task=task, level=level, key="overlap")[1]
     whole = tiling.restore_channel(model, degraded)
     apart = np.abs(tiling.restore_channel(model, degraded, tile=100, overlap=56) - whole)
     assert 255 * apart.max() < 0.5
@@ -264,8 +264,8 @@ def test_a_whole_picture_shows_its_progress_too(model):
 
 
 def test_an_overlap_beyond_the_reach_changes_nothing(model):
-    plane, reach = np.random.default_rng(0).random((40, 50)), TINY.reach
-    exact, more = (tiling.restore_channel(model, plane, tile=16, overlap=n) for n in (reach, 10**6))
+    image, radius = np.random.default_rng(0).random((40, 50)), TINY.receptive_field_radius
+    exact, more = (tiling.restore_channel(model, image, tile=16, overlap=n) for n in (radius, 10**6))
     np.testing.assert_array_equal(exact, more)
 
 

@@ -79,8 +79,8 @@ def test_what_is_kept_is_1_when_nothing_happens_and_less_when_maps_are_lost():
 
 @pytest.mark.slow
 def test_a_short_training_improves_on_the_input_and_starts_from_it():
-    planes = [picture.plane for picture in datasets.pictures("embedded")[:2]]
-    patches, validation = Patches(planes[:1], task="denoising", patch=16), ValidationSet(planes[1:], task="denoising")
+    images = [picture.pixels for picture in datasets.pictures("embedded")[:2]]
+    patches, validation = Patches(images[:1], task="denoising", patch=16), ValidationSet(images[1:], task="denoising")
     _, log = section4.train(section4.build("plain"), patches, validation, steps=30)
     assert log.step.tolist() == list(range(0, 31, 3))
     assert log.gain[0] == pytest.approx(0, abs=1e-4)

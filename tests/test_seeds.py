@@ -17,8 +17,8 @@ SHORT = replace(seeds.TRAINING, steps=10, batch=2, patch=12)
 
 @pytest.fixture
 def embedded(monkeypatch):
-    planes = [picture.plane for picture in datasets.pictures("embedded")]
-    monkeypatch.setattr(datasets, "training_planes", lambda name: planes)
+    images = [picture.pixels for picture in datasets.pictures("embedded")]
+    monkeypatch.setattr(datasets, "training_images", lambda name: images)
     monkeypatch.setattr(seeds, "TEST_SET", "embedded")
 
 

@@ -41,7 +41,7 @@ def test_colour_images_have_the_restored_luma_and_the_degraded_chroma(tiny):
     restored, scores = side_by_side.restored(example, task="super-resolution")
     pictures = datasets.pictures("embedded")
     picture = pictures[pictures.names.index("chelsea")]
-    reference, degraded = tasks.degrade(picture.plane, task="sr", level=3)
+    reference, degraded = tasks.degrade(picture.pixels, task="sr", level=3)
     assert {image.shape for image in restored.values()} == {(*reference.shape, 3)}
     change = images.rgb_to_ycbcr(restored["MemNet"]) - images.rgb_to_ycbcr(restored["Bicubic"])
     assert np.abs(change[..., 1:]).max() < 1e-6
@@ -55,11 +55,11 @@ def test_colour_images_have_the_restored_luma_and_the_degraded_chroma(tiny):
 def test_enlarged_parts_lie_in_their_images(task, benchmark_set):
     for example in registry.examples(task, "benchmark"):
         pictures = benchmark_set(example.dataset)
-        plane = pictures[pictures.names.index(example.image)].plane
+        image = pictures[pictures.names.index(example.image)].pixels
         if example.area:
             top, left, height, width = example.area
-            assert top + height <= plane.shape[0]
-            assert left + width <= plane.shape[1]
+            assert top + height <= image.shape[0]
+            assert left + width <= image.shape[1]
 
 
 def test_a_task_table_has_the_files_of_its_item(tiny_runs, tmp_path):

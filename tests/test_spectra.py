@@ -105,8 +105,8 @@ def bicubic_bands(images, scale, window):
     """dB of bicubic images against their originals in each band, mean over circles and images."""
     found = []
     for image in images:
-        pair = tasks.degrade(image.plane, task="super-resolution", level=scale, key=image.name)
-        original, bicubic = (spectra.decibels(spectra.spectral_density(plane, window, 64)) for plane in pair)
+        pair = tasks.degrade(image.pixels, task="super-resolution", level=scale, key=image.name)
+        original, bicubic = (spectra.decibels(spectra.spectral_density(image, window, 64)) for image in pair)
         found.append([spectra.band(bicubic - original, name).mean() for name in spectra.BANDS])
     return np.mean(found, axis=0)
 
@@ -159,10 +159,10 @@ def test_a_frequency_that_is_restored_brings_the_decibels():
 @pytest.fixture
 def tiny_images(monkeypatch, tiny_runs):
     """Two noise images as the embedded set, and tiny networks with their rows in a temporary folder."""
-    planes = np.random.default_rng(0).integers(0, 256, (2, 132, 140), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (2, 132, 140), np.uint8)
     from memnet.protocol import datasets
 
-    images = datasets.Pictures("ab", lambda i: planes[i])
+    images = datasets.Pictures("ab", lambda i: noise[i])
     monkeypatch.setattr(datasets, "pictures", lambda name: images)
     monkeypatch.setattr(datasets, "digest", lambda name: "two")
     return images
@@ -170,12 +170,12 @@ def tiny_images(monkeypatch, tiny_runs):
 
 def test_spectra_are_those_of_the_predictions():
     model = build(TINY).eval()
-    plane = np.random.default_rng(0).integers(0, 256, (132, 136), np.uint8)
-    table = spectra.measure_image(model, Picture("a", plane), task="jpeg", level=10)
+    image = np.random.default_rng(0).integers(0, 256, (132, 136), np.uint8)
+    table = spectra.measure_image(model, Picture("a", image), task="jpeg", level=10)
     assert table[table.kind == "hann"].of.tolist() == ["original", "input", "1", "2", "3", "4"]
     row = table[(table.kind == "hann") & (table.of == "original")].iloc[0, 3:-1].to_numpy(float)
-    np.testing.assert_allclose(10 ** (row / 10), spectra.spectral_density(plane / 255, "hann", 64))
-    original, degraded = tasks.degrade(plane, task="jpeg", level=10, key="a")
+    np.testing.assert_allclose(10 ** (row / 10), spectra.spectral_density(image / 255, "hann", 64))
+    original, degraded = tasks.degrade(image, task="jpeg", level=10, key="a")
     error = table[(table.kind == "error") & (table.of == "input")].iloc[0, 3:].to_numpy(float)
     assert -spectra.decibels((10 ** (error / 10)).sum()) == pytest.approx(metrics.psnr(original, degraded))
 

@@ -57,7 +57,7 @@ def inpainting(tmp_path, monkeypatch):
     )
     monkeypatch.setitem(tasks.TASKS, "inpainting", Inpainting())
     monkeypatch.setitem(registry.EXPERIMENTS, run.name, run)
-    monkeypatch.setattr("memnet.protocol.datasets.training_planes", lambda _: made_images())
+    monkeypatch.setattr("memnet.protocol.datasets.training_images", lambda _: made_images())
     monkeypatch.setattr("memnet.paths.WEIGHTS", tmp_path)
     return run.name
 
@@ -76,7 +76,7 @@ def test_a_fourth_task_trains_evaluates_and_restores(inpainting, tmp_path):
     assert set(table.task) == {"inpainting"}
     assert table.input_psnr.tolist() == sorted(table.input_psnr, reverse=True)
     assert evaluation.gains(table)["where"].tolist() == ["made, % lost 10", "made, % lost 50"]
-    assert set(evaluation.look_at(model, Picture("wave", image), task="holes", level=50)[1]) == {"Holes", "MemNet"}
+    assert set(evaluation.restored(model, Picture("wave", image), task="holes", level=50)[1]) == {"Holes", "MemNet"}
     _, holes = tasks.degrade(image, task="inpainting", level=50)
     restored = arrays.restore(holes, task="inpainting", model=model)
     assert restored.shape == holes.shape

@@ -32,10 +32,10 @@ def tiny_config(preset="soap", **settings):
     return replace(PRESETS[preset], **{"batch": 4, "patch": 12, "precision": "float32", "patch_growth": 1} | settings)
 
 
-def trainer_for(task="super-resolution", planes=None, preset="soap", steps=12, **settings):
+def trainer_for(task="super-resolution", images=None, preset="soap", steps=12, **settings):
     torch.manual_seed(1)
     config = tiny_config(preset, steps=steps, **settings)
-    return Trainer(build(TINY), Patches(pictures() if planes is None else planes, task=task, patch=12), config)
+    return Trainer(build(TINY), Patches(pictures() if images is None else images, task=task, patch=12), config)
 
 
 def test_importance_sampling_is_for_the_steps_with_frozen_statistics(monkeypatch):
@@ -73,8 +73,8 @@ def test_patches_are_fewer_and_larger_once_statistics_are_frozen(importance_samp
 
 def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
     with pytest.raises(ValueError, match="no training picture holds a patch of 24x24 pixels"):
-        trainer_for(planes=pictures(size=20), patch_growth=2)
-    trainer_for(planes=pictures(size=20), patch_growth=2, frozen_bn_fraction=0.0)  # these steps never come
+        trainer_for(images=pictures(size=20), patch_growth=2)
+    trainer_for(images=pictures(size=20), patch_growth=2, frozen_bn_fraction=0.0)  # these steps never come
 
 
 def test_the_input_norm_hides_nothing_at_first_and_the_first_output_is_the_input():

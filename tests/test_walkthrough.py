@@ -36,23 +36,23 @@ def test_a_forward_pass_shows_every_layer_as_often_as_it_runs():
 def test_each_recursion_sees_two_pixels_further(block):
     table, gradients = walkthrough.receptive_fields(walkthrough.untrained(2, 2, channels=8), block=block)
     assert table.radius.tolist() == table.convolutions.tolist() == [4 * (block - 1) + 3, 4 * (block - 1) + 5]
-    assert all(plane.min() >= 0 and plane.max() == 1 for plane in gradients.values())
+    assert all(image.min() >= 0 and image.max() == 1 for image in gradients.values())
     with pytest.raises(ValueError, match="memory blocks 1 to 2, got 3"):
         walkthrough.receptive_fields(walkthrough.untrained(2, 2, channels=8), block=3)
 
 
 def test_a_gate_adds_up_what_it_takes_from_each_memory():
     network = walkthrough.untrained(2, 2, channels=4)
-    plane = np.random.default_rng(0).random((12, 10))
-    gate_input = walkthrough.gate_memories(network, plane, 2)
-    x = torch.from_numpy(plane.astype(np.float32))[None, None]
+    image = np.random.default_rng(0).random((12, 10))
+    gate_input = walkthrough.gate_memories(network, image, 2)
+    x = torch.from_numpy(image.astype(np.float32))[None, None]
     with torch.no_grad():
         assert torch.equal(network.blocks[1].gate_unit(gate_input), network.memories(x)[2])
-    terms = walkthrough.gate_terms(network, {"plane": plane, "black": 0 * plane}, block=2)
+    terms = walkthrough.gate_terms(network, {"image": image, "black": 0 * image}, block=2)
     assert terms.memory.tolist() == ["B0", "B1", "H1", "H2"]
     whole = network.blocks[1].gate_unit[-1].weight.norm().item()
     assert np.sqrt((terms.norm**2).sum()) == pytest.approx(whole, rel=1e-5)
-    assert not np.allclose(terms.plane, terms.black)
+    assert not np.allclose(terms.image, terms.black)
 
 
 def test_feature_maps_are_those_that_vary_most():
@@ -60,7 +60,7 @@ def test_feature_maps_are_those_that_vary_most():
     state[0, 1, 6:], state[0, 2, 6:] = 1.0, 2.0
     maps = walkthrough.feature_maps([state], count=2)
     assert list(maps) == ["$B_0$, map 2", "$B_0$, map 1"]
-    assert all((plane.min(), plane.max()) == (0, 1) for plane in maps.values())
+    assert all((image.min(), image.max()) == (0, 1) for image in maps.values())
 
 
 def test_an_untrained_network_leaves_the_global_generator_alone():

@@ -42,7 +42,7 @@ class Config:
         return 2 + self.blocks * (2 * self.recursions + 1)
 
     @property
-    def reach(self) -> int:
+    def receptive_field_radius(self) -> int:
         """How many pixels away the input still matters to an output pixel: one for every 3x3 convolution."""
         return 2 + self.blocks * 2 * self.recursions
 
@@ -69,7 +69,7 @@ class StackConfig:
         return 2 + self.layers
 
     @property
-    def reach(self) -> int:
+    def receptive_field_radius(self) -> int:
         """How many pixels away the input still matters to an output pixel."""
         return 2 + self.layers
 

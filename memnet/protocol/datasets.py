@@ -48,7 +48,7 @@ class Source:
     """Where a data set's channels come from: a folder of the manifest and what is made of each image."""
 
     folder: str
-    plane: Callable[[np.ndarray], np.ndarray]
+    channel: Callable[[np.ndarray], np.ndarray]
 
 
 def half_gray(image: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ class Picture:
     """A named uint8 channel (H, W)."""
 
     name: str
-    plane: np.ndarray
+    pixels: np.ndarray
 
 
 class Pictures(Sequence):
@@ -175,9 +175,9 @@ def pictures(name: str) -> Pictures:
     Denoising sets are gray (BSD200 halved first), the others luma. Raises ValueError, with what is missing and where
     it may be put, when they are not on disk.
     """
-    plane = images.luma if name == "embedded" else source(name).plane
+    channel = images.luma if name == "embedded" else source(name).channel
     originals_of = originals(name)
-    return Pictures(originals_of.names, lambda i: plane(originals_of.read(i)))
+    return Pictures(originals_of.names, lambda i: channel(originals_of.read(i)))
 
 
 def originals(name: str) -> Pictures:
@@ -211,7 +211,7 @@ def read_original(path: Path | zipfile.Path) -> np.ndarray:
 def digest(name: str) -> str:
     """16 hexadecimal digits that name a data set's content; for all but the embedded set from the manifest alone."""
     if name == "embedded":
-        return digest_of(f"{p.name} {hashlib.sha256(p.plane.tobytes()).hexdigest()}" for p in pictures(name))
+        return digest_of(f"{p.name} {hashlib.sha256(p.pixels.tobytes()).hexdigest()}" for p in pictures(name))
     return digest_of(f"{row['path']} {row['sha256']}" for row in entries(source(name).folder))
 
 
@@ -229,13 +229,13 @@ def digest_of(lines: Iterator[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def folder(path: Path, *, plane: Callable[[np.ndarray], np.ndarray] = images.luma) -> Pictures:
+def folder(path: Path, *, channel: Callable[[np.ndarray], np.ndarray] = images.luma) -> Pictures:
     """The channels of all images of a folder, by name, with the suffix where names differ in that alone.
 
     Raises ValueError when there is none.
     """
     paths = picture_files(path)
-    return Pictures(unique_stems(paths), lambda i: plane(images.read_picture(paths[i])))
+    return Pictures(unique_stems(paths), lambda i: channel(images.read_picture(paths[i])))
 
 
 def unique_stems(files: Sequence[Path]) -> list[str]:
@@ -256,11 +256,11 @@ def picture_files(path: Path) -> list[Path]:
     return found
 
 
-def training_planes(training_set: str) -> list[np.ndarray]:
+def training_images(training_set: str) -> list[np.ndarray]:
     """The uint8 channels that a task is learned from; ValueError when they are not on disk or the name is unknown."""
     if training_set not in TRAINING_SETS:
         raise ValueError(f"unknown training set {training_set!r}: choose one of {', '.join(TRAINING_SETS)}")
-    return [picture.plane for name in TRAINING_SETS[training_set] for picture in pictures(name)]
+    return [picture.pixels for name in TRAINING_SETS[training_set] for picture in pictures(name)]
 
 
 @cache
@@ -347,7 +347,7 @@ def small_bytes(path: Path, what: Source) -> bytes:
     if path.suffix == ".jpg":
         return path.read_bytes()
     content = io.BytesIO()
-    Image.fromarray(what.plane(images.read_picture(path))).save(content, "PNG", optimize=True)
+    Image.fromarray(what.channel(images.read_picture(path))).save(content, "PNG", optimize=True)
     return content.getvalue()
 
 

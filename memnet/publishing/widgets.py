@@ -62,15 +62,15 @@ class BeforeAfter:
 
 def before_after(scene: Scene) -> BeforeAfter:
     """The degraded and the restored image of a scene, with their PSNR."""
-    planes, scores = explorer.restored(scene)
+    arrays, scores = explorer.restored(scene)
     titles = tuple(f"{name}, {scores[name][0]:.2f} dB" for name in ("input", "$y$"))
-    return BeforeAfter(planes["input"], planes["$y$"], tuple(title.replace("$", "") for title in titles))
+    return BeforeAfter(arrays["input"], arrays["$y$"], tuple(title.replace("$", "") for title in titles))
 
 
 def predictions(scene: Scene) -> Drawing:
     """Original, input, every y_m and y with PSNR and SSIM, and the residual."""
-    planes, scores = explorer.restored(scene)
-    return plots.pictures(planes | {"$y - x$, times 4": explorer.residual(scene)}, scores, columns=5)
+    arrays, scores = explorer.restored(scene)
+    return plots.pictures(arrays | {"$y - x$, times 4": explorer.residual(scene)}, scores, columns=5)
 
 
 def spectrum(scene: Scene, window: str = "hann") -> Drawing:

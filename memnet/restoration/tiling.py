@@ -70,13 +70,13 @@ def restore_channel(
     """y (H, W) of a channel (H, W) of any size, float32, in [0, 1] but not clipped.
 
     An image that is too large for the free memory, or any when `tile` (pixels) is given, is restored in tiles that
-    overlap by the network's reach on every side: what a tile contributes is exactly what the whole image would give,
+    overlap by the receptive-field radius on every side: what a tile contributes is what the whole image would give,
     up to rounding. A smaller `overlap` is faster and leaves seams. `tile="paper"` takes the small tiles of the authors'
     own inference, whose seams are part of the printed numbers. An `ensemble` is the mean over the channel's eight
     orientations, in eight times the time (Timofte et al., CVPR 2016). `progress` is called with the share that is done.
 
-    Edges below SMALLEST are mirrored to it first. A network of somebody's own, without `config.reach`, sees whole
-    images: ValueError for a `tile` of pixels without an `overlap`.
+    Edges below SMALLEST are mirrored to it first. A network of somebody's own, without a receptive_field_radius in its
+    `config`, sees whole images: ValueError for a `tile` of pixels without an `overlap`.
     """
     if min(channel.shape) < SMALLEST:
         mirrored = np.pad(channel, [(0, max(SMALLEST - size, 0)) for size in channel.shape], mode="symmetric")
@@ -93,13 +93,13 @@ def restore_channel(
         return mean
     if tile == "paper":
         tile, overlap = PAPER_TILE
-    reach = getattr(getattr(model, "config", None), "reach", None)
-    edge = largest_edge(model) if tile is None and reach is not None else None
+    radius = getattr(getattr(model, "config", None), "receptive_field_radius", None)
+    edge = largest_edge(model) if tile is None and radius is not None else None
     if tile is None and (edge is None or channel.size <= edge**2):
         return predict(model, channel, progress=progress)[0].astype(np.float32)
-    if reach is None and overlap is None:
+    if radius is None and overlap is None:
         raise ValueError("how far this network sees is not known: give an overlap in pixels beside the tile")
-    overlap = min(pixels for pixels in (overlap, reach) if pixels is not None)  # more would change nothing
+    overlap = min(pixels for pixels in (overlap, radius) if pixels is not None)  # more would change nothing
     tile = max(edge - 2 * overlap, 1) if tile is None else tile
     restored = np.empty(channel.shape, np.float32)
     pieces = list(tiles(channel.shape, size=tile, overlap=overlap))
@@ -119,7 +119,7 @@ def largest_edge(model: nn.Module) -> int:
     config = model.config
     maps = MAPS_AT_WORK + getattr(config, "blocks", 1)
     room = min(free_memory(device_of(model)) // 2, MOST_MEMORY)
-    return max(int((room / (4 * config.channels * maps)) ** 0.5), 2 * config.reach + 64)
+    return max(int((room / (4 * config.channels * maps)) ** 0.5), 2 * config.receptive_field_radius + 64)
 
 
 def free_memory(device: torch.device) -> int:

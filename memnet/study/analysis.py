@@ -41,8 +41,8 @@ def detail_box(reference: np.ndarray, size: int = 64) -> tuple[int, int, int, in
     method. The window shrinks with an image that is smaller.
     """
     height, width = (min(size, n) for n in reference.shape[:2])
-    plane = np.atleast_3d(reference).mean(axis=2, dtype=float)
-    gradient = sum(ndimage.sobel(plane, axis) ** 2 for axis in (0, 1))
+    image = np.atleast_3d(reference).mean(axis=2, dtype=float)
+    gradient = sum(ndimage.sobel(image, axis) ** 2 for axis in (0, 1))
     total = np.pad(gradient, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     sums = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
     top, left = np.unravel_index(np.argmax(sums), sums.shape)

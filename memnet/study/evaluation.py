@@ -35,7 +35,7 @@ def evaluate_picture(
     `intermediate` none is asked for, and an image that is too large for the memory is restored in tiles.
     """
     task = tasks.task(task)
-    reference, degraded = task.degrade(picture.plane, level, key=picture.name, seed=seed)
+    reference, degraded = task.degrade(picture.pixels, level, key=picture.name, seed=seed)
     begin = time.perf_counter()
     # Paper: tiles of 120 to 150 pixels, with their seams. Whole images have none.
     if tile is None and not ensemble and intermediate:
@@ -51,15 +51,15 @@ def evaluate_picture(
     return {**row, "seconds": seconds}
 
 
-def look_at(
+def restored(
     model: nn.Module, picture: Picture, *, task: str | Task, level: int, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
-    """Planes (H, W) to look at, by name: original, Noisy or Bicubic or JPEG, MemNet; (PSNR, SSIM) of the last two."""
+    """Images (H, W) to look at, by name: original, Noisy or Bicubic or JPEG, MemNet; (PSNR, SSIM) of the last two."""
     task = tasks.task(task)
-    reference, degraded = task.degrade(picture.plane, level, key=picture.name, seed=seed)
-    planes = {"original": reference, task.degraded: degraded, "MemNet": tiling.predict(model, degraded)[0]}
-    shown = [name for name in planes if name != "original"]
-    return planes, {name: task.score(reference, planes[name], level) for name in shown}
+    reference, degraded = task.degrade(picture.pixels, level, key=picture.name, seed=seed)
+    images = {"original": reference, task.degraded: degraded, "MemNet": tiling.predict(model, degraded)[0]}
+    shown = [name for name in images if name != "original"]
+    return images, {name: task.score(reference, images[name], level) for name in shown}
 
 
 def evaluate(
@@ -82,12 +82,12 @@ def evaluate(
     """
     task = tasks.task(task)
     head = {"run": run, "task": task.name, "dataset": dataset, "level": level}
-    shown = watched(pictures, f"{run} on {dataset} at {level}", progress=progress)
+    shown = with_progress(pictures, f"{run} on {dataset} at {level}", progress=progress)
     how, model = {"task": task, "level": level, "seed": seed, "tile": tile, "ensemble": ensemble}, inference_form(model)
     return pd.DataFrame([head | evaluate_picture(model, picture, **how) for picture in shown])
 
 
-def watched(pictures: Sequence, title: str, *, progress: bool):
+def with_progress(pictures: Sequence, title: str, *, progress: bool):
     """The images with a progress bar on a terminal's stderr that appears after two seconds."""
     return tqdm(pictures, desc=title, unit="picture", disable=None if progress else True, delay=2, leave=False)
 
@@ -124,11 +124,11 @@ def folder_rows(
     none has.
     """
     task = tasks.task(task)
-    pictures = datasets.folder(path, plane=task.channel)
+    pictures = datasets.folder(path, channel=task.channel)
     head = {"run": run, "task": task.name, "dataset": Path(path).resolve().name, "level": level}
     how = {"task": task, "level": level, "tile": tile, "ensemble": ensemble, "intermediate": False}
     model, rows, wrong = inference_form(model), [], []
-    for number in watched(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
+    for number in with_progress(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
         try:
             picture = pictures[number]
         except ValueError as error:  # it names the file

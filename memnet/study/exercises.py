@@ -26,9 +26,9 @@ class Exercise:
     tolerance: float = 1e-6  # relative
 
 
-def given_planes() -> tuple[np.ndarray, np.ndarray]:
+def given_images() -> tuple[np.ndarray, np.ndarray]:
     """A clean channel (H, W) in [0, 1] and the same after JPEG of quality 10: the pair that `psnr` asks about."""
-    return tasks.degrade(datasets.pictures("embedded")[0].plane, task="jpeg", level=10)
+    return tasks.degrade(datasets.pictures("embedded")[0].pixels, task="jpeg", level=10)
 
 
 def given_network() -> tuple[MemNet, torch.Tensor]:
@@ -50,17 +50,17 @@ def noise_solution() -> float:
 
 def noise_measured() -> float:
     pictures = datasets.pictures("embedded")
-    pairs = [tasks.degrade(p.plane, task="denoising", level=25, key=p.name) for p in pictures]
+    pairs = [tasks.degrade(p.pixels, task="denoising", level=25, key=p.name) for p in pictures]
     return float(np.mean([metrics.psnr(reference, noisy) for reference, noisy in pairs]))
 
 
 def psnr_solution() -> float:
-    reference, compressed = given_planes()
+    reference, compressed = given_images()
     return -10 * np.log10(np.mean((reference - compressed) ** 2))
 
 
 def psnr_measured() -> float:
-    return metrics.psnr(*given_planes())
+    return metrics.psnr(*given_images())
 
 
 def bicubic_solution() -> np.ndarray:
@@ -106,11 +106,11 @@ def unshared_measured() -> int:
     return int((table.weights * table.applied.where(own, 1)).sum())
 
 
-def reach_solution() -> int:
+def radius_solution() -> int:
     return 1 + 2 * 3 + 1  # a pixel for each 3x3 convolution: FENet, three recursions of two, ReconNet
 
 
-def reach_measured() -> int:
+def radius_measured() -> int:
     model = MemNet(Config(1, 3, channels=4)).eval()
     x = torch.zeros(1, 1, 41, 41, requires_grad=True)
     for parameter in model.parameters():  # all positive: no path is shut by a ReLU, and none cancels another
@@ -151,8 +151,8 @@ EXERCISES = {
         tolerance=0.002,  # of a finite number of pixels
     ),
     "psnr": Exercise(
-        "What is the PSNR (dB) of the two planes of exercises.given_planes(), with numpy alone?",
-        "10 log10(1 / MSE) for planes in [0, 1]; nothing is rounded and nothing shaved",
+        "What is the PSNR (dB) of the two images of exercises.given_images(), with numpy alone?",
+        "10 log10(1 / MSE) for images in [0, 1]; nothing is rounded and nothing shaved",
         psnr_solution,
         psnr_measured,
     ),
@@ -181,11 +181,11 @@ EXERCISES = {
         unshared_solution,
         unshared_measured,
     ),
-    "reach": Exercise(
+    "radius": Exercise(
         "How many pixels away does the input still matter to an output pixel of a network M1R3?",
         "every 3x3 convolution on the longest path reaches one pixel further; FENet and ReconNet are two of them",
-        reach_solution,
-        reach_measured,
+        radius_solution,
+        radius_measured,
     ),
     "prediction": Exercise(
         "model, x = exercises.given_network(): what is y, from model.predictions(x)[1] and the output weights?",

@@ -75,7 +75,7 @@ def embedded_crop(name: str) -> np.ndarray:
     pictures = datasets.pictures("embedded")
     if name not in pictures.names:
         raise ValueError(f"unknown image {name!r}: choose one of {', '.join(image_names())}")
-    return crop(pictures[pictures.names.index(name)].plane)
+    return crop(pictures[pictures.names.index(name)].pixels)
 
 
 @lru_cache(8)
@@ -123,14 +123,14 @@ def restored(scene: Scene) -> tuple[dict[str, np.ndarray], dict[str, tuple[float
 
 def residual(scene: Scene, enhanced: float = 4.0) -> np.ndarray:
     """What the network adds to its input, y - x (H, W), times `enhanced` around mid-gray, in [0, 1]."""
-    planes, _ = restored(scene)
-    return np.clip(0.5 + enhanced * (planes["$y$"] - planes["input"]), 0, 1)
+    arrays, _ = restored(scene)
+    return np.clip(0.5 + enhanced * (arrays["$y$"] - arrays["input"]), 0, 1)
 
 
 def densities(scene: Scene, window: str) -> dict[str, np.ndarray]:
     """The spectral density of every image of a scene, by name; `window` as of `spectra.spectral_density`."""
-    planes, _ = restored(scene)
-    return {name: spectra.spectral_density(plane, window) for name, plane in planes.items()}
+    arrays, _ = restored(scene)
+    return {name: spectra.spectral_density(image, window) for name, image in arrays.items()}
 
 
 @torch.no_grad()
@@ -139,7 +139,7 @@ def maps_of(scene: Scene, memory: str, count: int = 8) -> dict[str, np.ndarray]:
     network = network_of(scene.run)
     sources = sources_of(network, scene.block)
     place = place_of(memory, network, scene.block)
-    planes, _ = restored(scene)
-    state = walkthrough.gate_memories(network, planes["input"], scene.block).chunk(len(sources), dim=1)
+    arrays, _ = restored(scene)
+    state = walkthrough.gate_memories(network, arrays["input"], scene.block).chunk(len(sources), dim=1)
     maps = walkthrough.feature_maps([state[place]], count)
-    return {name.partition(", ")[2]: plane for name, plane in maps.items()}
+    return {name.partition(", ")[2]: image for name, image in maps.items()}

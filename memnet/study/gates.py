@@ -124,7 +124,7 @@ def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) ->
     if not isinstance(net, InferenceNet):
         raise ValueError(f"memories are those of a MemNet, and {type(model).__name__} has no gate units")
     scored = tasks.task(task)
-    reference, degraded = scored.degrade(image.plane, level, key=image.name)
+    reference, degraded = scored.degrade(image.pixels, level, key=image.name)
     runner = Ablations(net, degraded)
 
     def psnr(y: Tensor) -> float:

@@ -46,7 +46,7 @@ def collect(
     tables = {} if stored is None else dict(list(stored.groupby("image", sort=False)))
     wanted = [number for number, name in enumerate(images.names[:limit]) if name not in tables]
     model = inference_form(registry.ready(run)) if wanted else None
-    for number in evaluation.watched(wanted, f"{kind} of {run} on {dataset} at {level}", progress=progress):
+    for number in evaluation.with_progress(wanted, f"{kind} of {run} on {dataset} at {level}", progress=progress):
         name = images.names[number]
         tables[name] = measure(model, images[number], task=registry.experiment(run).task, level=level).round(4)
         if not reason:

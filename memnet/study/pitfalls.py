@@ -54,23 +54,23 @@ def channels(picture: np.ndarray) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------ ways to shrink and enlarge
-def pillow_resize(plane: np.ndarray, scale: float) -> np.ndarray:
+def pillow_resize(image: np.ndarray, scale: float) -> np.ndarray:
     """A channel (H, W), floats, by Pillow's bicubic resize: the right kernel, borders renormalised, not mirrored."""
-    height, width = (round(size * scale) for size in plane.shape)
-    return np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
+    height, width = (round(size * scale) for size in image.shape)
+    return np.asarray(Image.fromarray(image.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def torch_resize(plane: np.ndarray, scale: float) -> np.ndarray:
+def torch_resize(image: np.ndarray, scale: float) -> np.ndarray:
     """A channel (H, W), floats, by torch's bicubic interpolate with its defaults: a = -0.75, no antialiasing."""
-    size = tuple(round(edge * scale) for edge in plane.shape)
-    x = torch.from_numpy(np.asarray(plane, float))[None, None]
+    size = tuple(round(edge * scale) for edge in image.shape)
+    x = torch.from_numpy(np.asarray(image, float))[None, None]
     return torch.nn.functional.interpolate(x, size=size, mode="bicubic")[0, 0].numpy()
 
 
-def skimage_resize(plane: np.ndarray, scale: float) -> np.ndarray:
+def skimage_resize(image: np.ndarray, scale: float) -> np.ndarray:
     """A channel (H, W), floats, by scikit-image's resize of order 3: splines, a Gaussian before shrinking."""
-    size = tuple(round(edge * scale) for edge in plane.shape)
-    return skimage.transform.resize(plane, size, order=3, anti_aliasing=scale < 1)
+    size = tuple(round(edge * scale) for edge in image.shape)
+    return skimage.transform.resize(image, size, order=3, anti_aliasing=scale < 1)
 
 
 # --------------------------------------------------------------------------------------------------- the three tasks
@@ -79,7 +79,7 @@ def bicubic(
     scale: int,
     key: str = "",
     *,
-    plane: Callable = luma,
+    channel: Callable = luma,
     multiple: int | None = None,
     resize: Callable = degradations.imresize,
     round_small: bool = False,
@@ -88,7 +88,7 @@ def bicubic(
     ssim: Callable = metrics.ssim,
 ) -> Score:
     """PSNR and SSIM of an image shrunk by `scale` and enlarged back; the defaults are as published."""
-    parts = np.split(plane(picture), 3 if plane is channels and picture.ndim == 3 else 1, axis=1)
+    parts = np.split(channel(picture), 3 if channel is channels and picture.ndim == 3 else 1, axis=1)
     pairs = []
     for part in parts:
         reference = images.crop_to_multiple(part, multiple or scale)
@@ -141,15 +141,15 @@ PITFALLS = (
     Pitfall(SR, AS_PUBLISHED, bicubic),
     Pitfall(SR, "border not shaved", partial(bicubic, border=True)),
     Pitfall(SR, "small picture rounded", partial(bicubic, round_small=True)),
-    Pitfall(SR, "nothing rounded", partial(bicubic, plane=unrounded_luma, round_both=False)),
+    Pitfall(SR, "nothing rounded", partial(bicubic, channel=unrounded_luma, round_both=False)),
     Pitfall(SR, "cropped to a multiple of 12", partial(bicubic, multiple=12)),
     Pitfall(SR, "Pillow's resize", partial(bicubic, resize=pillow_resize)),
     Pitfall(SR, "torch's interpolate", partial(bicubic, resize=torch_resize)),
     Pitfall(SR, "scikit-image's resize", partial(bicubic, resize=skimage_resize)),
     Pitfall(SR, "no antialiasing", partial(bicubic, resize=partial(degradations.imresize, antialias=False))),
-    Pitfall(SR, "full-range gray", partial(bicubic, plane=full_range)),
-    Pitfall(SR, "scikit-image's rgb2gray", partial(bicubic, plane=skimage_gray)),
-    Pitfall(SR, "PSNR of R, G and B", partial(bicubic, plane=channels)),
+    Pitfall(SR, "full-range gray", partial(bicubic, channel=full_range)),
+    Pitfall(SR, "scikit-image's rgb2gray", partial(bicubic, channel=skimage_gray)),
+    Pitfall(SR, "PSNR of R, G and B", partial(bicubic, channel=channels)),
     Pitfall(SR, "SSIM of a uniform window", partial(bicubic, ssim=uniform_ssim)),
     Pitfall("denoising", AS_PUBLISHED, noisy),
     Pitfall("denoising", "noise clipped to [0, 1]", partial(noisy, after=lambda image: image.clip(0, 1))),
@@ -171,7 +171,7 @@ def changes(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFr
     scores = {name: [] for name in ways}
     for picture in originals:
         for name, measure in ways.items():
-            scores[name].append(measure(picture.plane, level, picture.name))
+            scores[name].append(measure(picture.pixels, level, picture.name))
     means = {name: np.mean(values, axis=0) for name, values in scores.items()}
     rows = [{"task": task, "level": level, "pitfall": name, "psnr": p, "ssim": s} for name, (p, s) in means.items()]
     table = pd.DataFrame(rows)
@@ -184,11 +184,11 @@ def size_change(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -
 
     Noisy images have the same PSNR at both sizes, so this pitfall shows after a network only.
     """
-    planes = {"half": datasets.half_gray, "full": images.gray}
+    halves = {"half": datasets.half_gray, "full": images.gray}
     how = {"run": "", "task": "denoising", "dataset": "", "level": sigma, "progress": False}
     means = {}
-    for size, plane in planes.items():
-        pictures = [Picture(picture.name, plane(picture.plane)) for picture in originals]
+    for size, channel in halves.items():
+        pictures = [Picture(picture.name, channel(picture.pixels)) for picture in originals]
         means[size] = evaluation.evaluate(model, pictures, **how)[["psnr", "ssim"]].mean()
     change = (means["full"] - means["half"]).add_suffix("_change")
     row = {"task": "denoising", "level": sigma, "pitfall": "full size, after denoising", **means["full"], **change}

@@ -58,7 +58,7 @@ def retrain(
             if ((found.network == name) & (found.seed == seed)).any():
                 continue
             if patches is None:
-                learn, _ = split(datasets.training_planes(TRAINING_SET))
+                learn, _ = split(datasets.training_images(TRAINING_SET))
                 patches = Patches(learn, task=TASK, patch=training.patch)
             network = trained(config, patches, replace(training, seed=seed))
             found = pd.concat([found, measured(network, name=name, seed=seed)], ignore_index=True)

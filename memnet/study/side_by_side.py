@@ -19,13 +19,13 @@ def restored(example: Example, *, task: str | Task) -> tuple[dict[str, np.ndarra
     """
     task, pictures = tasks.task(task), datasets.pictures(example.dataset)
     number = pictures.names.index(example.image)
-    reference, degraded = task.degrade(pictures[number].plane, example.level, key=example.image)
+    reference, degraded = task.degrade(pictures[number].pixels, example.level, key=example.image)
     images = {task.degraded: degraded, **task.restored_classically(degraded, example.level)}
     for name, run in registry.compared_runs(task.name).items():
         images[name], _ = tiling.predict(registry.ready(run), degraded)
     scores = {name: task.score(reference, image, example.level) for name, image in images.items()}
     images["original"] = reference
-    original = datasets.originals(example.dataset)[number].plane
+    original = datasets.originals(example.dataset)[number].pixels
     if task.enlarges and original.ndim == 3:
         images = in_colour(images, original, task=task, level=example.level)
     return images, scores

@@ -105,8 +105,8 @@ def seconds(
 ) -> float:
     """The shortest of `repeats` times that an untrained network of `config` takes for one image on `device`."""
     model = inference_form(build(config).eval().to(device))
-    plane = np.random.default_rng(0).random((height, width))
-    return fastest(lambda: tiling.predict(model, plane), device, repeats=repeats)
+    image = np.random.default_rng(0).random((height, width))
+    return fastest(lambda: tiling.predict(model, image), device, repeats=repeats)
 
 
 def fastest(work: Callable[[], object], device: torch.device | str = "cpu", *, repeats: int = 3) -> float:

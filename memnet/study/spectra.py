@@ -114,13 +114,13 @@ def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) ->
     compares, whose `beyond` are the corners. `of` is original, input, 1 .. M.
     """
     scored = tasks.task(task)
-    reference, degraded = scored.degrade(image.plane, level, key=image.name)
+    reference, degraded = scored.degrade(image.pixels, level, key=image.name)
     _, predictions = tiling.predict(model, degraded)
     shown = {"original": reference, "input": degraded} | {str(m): y for m, y in enumerate(predictions, 1)}
     rows = []
-    for of, plane in shown.items():
-        rows += [(window, of, *decibels(spectral_density(plane, window, CIRCLES)), 0) for window in ("hann", "none")]
-        original, compared = scored.compared(reference, plane, level)
+    for of, pixels in shown.items():
+        rows += [(window, of, *decibels(spectral_density(pixels, window, CIRCLES)), 0) for window in ("hann", "none")]
+        original, compared = scored.compared(reference, pixels, level)
         rows += [("error", of, *decibels(error_spectrum(compared - original)))] if of != "original" else []
     table = pd.DataFrame(rows, columns=["kind", "of", *map(str, range(CIRCLES + 1)), "beyond"])
     table.insert(0, "image", image.name)

@@ -181,7 +181,7 @@ def measure(
         print(f"{title}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure", file=sys.stderr)
     key |= {"pictures": len(pictures), **(made_by or {}), **environment(model)}
     model, measured = inference_form(model), set()
-    for index in evaluation.watched(wanted, title, progress=progress):
+    for index in evaluation.with_progress(wanted, title, progress=progress):
         options = {"run": run, "task": task, "dataset": dataset, "level": level, "seed": seed}
         row = evaluation.evaluate(model, [pictures[index]], **options, progress=False)
         measured.add(names[index])

@@ -94,7 +94,7 @@ def train_run(
     check_start(files, start=start, overwrite=overwrite)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with distributed.process_group(device) as device, memory_errors():
-        images, validation_images = split(datasets.training_planes(experiment.training_set))
+        images, validation_images = split(datasets.training_images(experiment.training_set))
         with only_training(files.lock):
             check_start(files, start=start, overwrite=overwrite)
             validation = validation_set(experiment, validation_images, device)

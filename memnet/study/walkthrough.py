@@ -190,10 +190,10 @@ def feature_maps(memory: list[Tensor], count: int = 6) -> dict[str, np.ndarray]:
     """
     maps = {}
     for m, state in enumerate(memory):
-        planes = state[0].detach()
-        inside = planes[:, PADDED:-PADDED, PADDED:-PADDED].flatten(1)
+        images = state[0].detach()
+        inside = images[:, PADDED:-PADDED, PADDED:-PADDED].flatten(1)
         low, high = torch.quantile(inside, torch.tensor([0.01, 0.99]), dim=1).view(2, -1, 1, 1)
-        scaled = ((planes - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        scaled = ((images - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
         for channel in (high - low).flatten().argsort(descending=True)[:count].tolist():
             maps[f"$B_{m}$, map {channel}"] = scaled[channel].numpy()
     return maps
@@ -202,37 +202,37 @@ def feature_maps(memory: list[Tensor], count: int = 6) -> dict[str, np.ndarray]:
 def predictions(
     network: MemNet, picture: Picture, *, task: str, level: int
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
-    """Planes (H, W) by name: original, input, y_1 .. y_M and y; and (PSNR in dB, SSIM) of all but the original."""
-    reference, degraded = tasks.degrade(picture.plane, task=task, level=level, key=picture.name)
+    """Images (H, W) by name: original, input, y_1 .. y_M and y; and (PSNR in dB, SSIM) of all but the original."""
+    reference, degraded = tasks.degrade(picture.pixels, task=task, level=level, key=picture.name)
     y, y_m = tiling.predict(network, degraded)
-    restored = {f"$y_{m}$": plane for m, plane in enumerate(y_m, start=1)} | {"$y$": y}
-    planes = {"input": degraded, **restored}
-    scores = {name: tasks.score(reference, plane, task=task, level=level) for name, plane in planes.items()}
-    return {"original": reference, **planes}, scores
+    restored = {f"$y_{m}$": image for m, image in enumerate(y_m, start=1)} | {"$y$": y}
+    images = {"input": degraded, **restored}
+    scores = {name: tasks.score(reference, image, task=task, level=level) for name, image in images.items()}
+    return {"original": reference, **images}, scores
 
 
 @torch.no_grad()
-def gate_terms(network: MemNet, planes: dict[str, np.ndarray], *, block: int) -> pd.DataFrame:
+def gate_terms(network: MemNet, images: dict[str, np.ndarray], *, block: int) -> pd.DataFrame:
     """What a gate is: for each memory the norm of its weights, and the size of what it adds to B_m on each channel.
 
     A gate unit is a 1x1 convolution, so B_m is a sum with one term a memory (and the bias). `norm` is the l2 norm of
-    the memory's weights; the other columns hold the root mean square of its term on each of `planes` (H, W).
+    the memory's weights; the other columns hold the root mean square of its term on each of `images` (H, W).
     """
     norm, relu, conv = network.blocks[block - 1].gate_unit
     sources = network.config.gate_sources(block)
     weights = conv.weight.split(network.config.channels, dim=1)
     table = pd.DataFrame({"memory": sources, "norm": [float(weight.norm()) for weight in weights]})
-    for name, plane in planes.items():
-        gate_input = relu(norm(gate_memories(network, plane, block)))
+    for name, image in images.items():
+        gate_input = relu(norm(gate_memories(network, image, block)))
         parts = gate_input.split(network.config.channels, dim=1)
         terms = [nn.functional.conv2d(part, weight) for part, weight in zip(parts, weights, strict=True)]
         table[name] = [float(term.square().mean().sqrt()) for term in terms]
     return table
 
 
-def gate_memories(network: MemNet, plane: np.ndarray, block: int) -> Tensor:
+def gate_memories(network: MemNet, image: np.ndarray, block: int) -> Tensor:
     """What enters gate m = `block` for a channel (H, W): all its memories, concatenated (1, L_m, H, W) (eq. 8)."""
-    x = torch.from_numpy(np.asarray(plane, np.float32))[None, None]
+    x = torch.from_numpy(np.asarray(image, np.float32))[None, None]
     memory, unit = network.memories(x)[:block], network.blocks[block - 1]
     states = dict(enumerate(unit.recursive_unit(memory[-1]), start=1))
     by_name = {f"B{i}": b for i, b in enumerate(memory)} | {f"H{r}": h for r, h in states.items()}

@@ -95,7 +95,7 @@ def train(
     """
     if trainer.step_number == 0:
         save_checkpoint(state, trainer)  # in place of another training's, which --resume would go on with
-    steps, journal = trainer.config.steps, Log(log, keep_to_step=trainer.step_number)
+    steps, history = trainer.config.steps, Log(log, keep_to_step=trainer.step_number)
     every = max(1, steps // (n_validations or trainer.config.n_validations))
     earlier, begin, saved, losses = trainer.seconds, time.monotonic(), time.monotonic(), []
     quiet = not (progress and distributed.is_main_process())
@@ -109,11 +109,11 @@ def train(
                 now = time.monotonic()
                 trainer.seconds = earlier + now - begin
                 if trainer.step_number % every == 0 or trainer.step_number == steps:
-                    bar.set_postfix_str(validate(trainer, validation, journal, losses, norm))
+                    bar.set_postfix_str(validate(trainer, validation, history, losses, norm))
                     losses = []
                 over = minutes is not None and now - begin > 60 * minutes
-                agreed = trainer.step_number % BROADCAST_STEPS == 0  # a broadcast makes a GPU wait
-                if (distributed.world_size() == 1 or agreed) and distributed.broadcast(over or stop.requested):
+                may_broadcast = trainer.step_number % BROADCAST_STEPS == 0  # a broadcast makes a GPU wait
+                if (distributed.world_size() == 1 or may_broadcast) and distributed.broadcast(over or stop.requested):
                     break
                 if now - saved > CHECKPOINT_SECONDS:
                     save_checkpoint(state, trainer)
@@ -131,11 +131,11 @@ def save_checkpoint(state: Path, trainer: Trainer) -> None:
         checkpoints.save_state(state, *state_of(trainer))
 
 
-def validate(trainer: Trainer, validation: ValidationSet, journal: Log, losses: list[Tensor], norm: Tensor) -> str:
+def validate(trainer: Trainer, validation: ValidationSet, history: Log, losses: list[Tensor], norm: Tensor) -> str:
     """Write one row of the log: the mean loss since the last one, and the average's PSNR gain; the same in words."""
     gain, loss = validation.psnr_gain(trainer.average), float(torch.stack(losses).mean())
     rate = trainer.config.rate(trainer.step_number - 1)
     numbers = {"seconds": trainer.seconds, "loss": loss, "rate": rate, "norm": float(norm), "gain": gain}
-    journal.add(step=trainer.step_number, skipped=trainer.skipped, **numbers)
+    history.add(step=trainer.step_number, skipped=trainer.skipped, **numbers)
     skipped = f", {trainer.skipped} steps skipped: the learning rate may be too high" if trainer.skipped else ""
     return f"loss {loss:.5f}, PSNR gain {gain:+.2f} dB, gradient norm {float(norm):.3f}{skipped}"

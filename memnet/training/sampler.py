@@ -29,7 +29,7 @@ class Patches:
 
     def __init__(
         self,
-        planes: Sequence[np.ndarray],
+        images: Sequence[np.ndarray],
         *,
         task: str | Task,
         patch: int,
@@ -41,12 +41,12 @@ class Patches:
         self.task, self.patch, self.device = tasks.task(task), patch, torch.device(device)
         self.levels = tuple(levels or self.task.levels)
         multiple = self.task.multiple
-        planes = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in planes]
-        planes = [p for p in planes if min(p.shape) >= patch]
-        if not planes:
+        images = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in images]
+        images = [p for p in images if min(p.shape) >= patch]
+        if not images:
             raise ValueError(f"no training picture holds a patch of {patch}x{patch} pixels")
-        upright = [with_inputs(p, self.task, self.levels) for p in planes]
-        pairs = zip(planes, upright, strict=True)
+        upright = [with_inputs(p, self.task, self.levels) for p in images]
+        pairs = zip(images, upright, strict=True)
         stacks = upright + [transposed(p, stack, self.task, self.levels) for p, stack in pairs]
         self.pixels = torch.cat([torch.from_numpy(s.reshape(len(s), -1)) for s in stacks], dim=1).to(self.device)
         self.shapes, self.stride = torch.tensor([s.shape[1:] for s in stacks]), stride
@@ -128,17 +128,17 @@ class Patches:
         return (self.starts[picture, None] + rows * self.widths[picture, None])[:, :, None] + cols[:, None, :]
 
 
-def with_inputs(plane: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
+def with_inputs(image: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
     """A uint8 channel (H, W) and, unless the task is random, its inputs: int16 fixed point (1 + levels, H, W)."""
-    inputs = [] if isinstance(task, RandomTask) else [task.degrade(plane, level)[1] for level in levels]
-    return np.stack([np.round(image * FIXED_POINT).astype(np.int16) for image in [plane / 255.0, *inputs]])
+    inputs = [] if isinstance(task, RandomTask) else [task.degrade(image, level)[1] for level in levels]
+    return np.stack([np.round(pixels * FIXED_POINT).astype(np.int16) for pixels in [image / 255.0, *inputs]])
 
 
-def transposed(plane: np.ndarray, stack: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
+def transposed(image: np.ndarray, stack: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
     """The stack of the transposed image: degraded again where the task is not symmetric."""
     if task.symmetric:
         return np.ascontiguousarray(stack.transpose(0, 2, 1))
-    return with_inputs(np.ascontiguousarray(plane.T), task, levels)
+    return with_inputs(np.ascontiguousarray(image.T), task, levels)
 
 
 def cumulative(sizes: Tensor) -> Tensor:

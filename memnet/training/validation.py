@@ -16,20 +16,20 @@ CROP_SIZE = 72  # edge of a validation crop in pixels, a multiple of every scale
 CROPS = 30  # of training images, on which output weights are solved
 
 
-def split(planes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def split(images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Of uint8 channels (H, W): those to train on, and those to validate on, which are large enough for a crop.
 
     Raises ValueError for a single channel, and when no validation image is large enough.
     """
-    held = [p for p in planes[::VALIDATION_EVERY] if min(p.shape) >= CROP_SIZE]
-    if len(planes) < 2 or not held:
+    held = [p for p in images[::VALIDATION_EVERY] if min(p.shape) >= CROP_SIZE]
+    if len(images) < 2 or not held:
         raise ValueError(f"training takes two images or more, the first of {CROP_SIZE} pixels at least")
-    return [p for number, p in enumerate(planes) if number % VALIDATION_EVERY], held
+    return [p for number, p in enumerate(images) if number % VALIDATION_EVERY], held
 
 
-def spread(planes: Sequence[np.ndarray], count: int = CROPS) -> list[np.ndarray]:
+def spread(images: Sequence[np.ndarray], count: int = CROPS) -> list[np.ndarray]:
     """`count` of the channels that are large enough for a crop, or all, spread over the whole sequence."""
-    large = [p for p in planes if min(p.shape) >= CROP_SIZE]
+    large = [p for p in images if min(p.shape) >= CROP_SIZE]
     return large[:: max(1, len(large) // count)][:count]
 
 
@@ -41,7 +41,7 @@ class ValidationSet:
 
     def __init__(
         self,
-        planes: Sequence[np.ndarray],
+        images: Sequence[np.ndarray],
         *,
         task: str | Task,
         levels: Sequence[int] | None = None,
@@ -50,9 +50,9 @@ class ValidationSet:
     ):
         task = tasks.task(task)
         self.pairs, self.levels = [], tuple(levels or task.levels)
-        for number, plane in enumerate(planes):
-            top, left = ((edge - size) // 2 for edge in plane.shape)
-            crop = plane[top : top + size, left : left + size]
+        for number, image in enumerate(images):
+            top, left = ((edge - size) // 2 for edge in image.shape)
+            crop = image[top : top + size, left : left + size]
             for level in self.levels:
                 self.pairs.append(task.degrade(crop, level, key=f"held back {number}"))
         inputs = np.stack([degraded for _, degraded in self.pairs]).astype(np.float32)
