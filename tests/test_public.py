@@ -73,7 +73,7 @@ def test_restore_reads_weights_once_until_the_file_changes(reads):
     memnet.restore(image, task="jpeg", run="jpeg-M6R6")
     assert reads[1:] == ["jpeg-M6R6.safetensors"]
     torch.manual_seed(1)
-    history = {"run": "jpeg-M6R6-any", "cycles": [], "stages": []}
+    history = {"run": "jpeg-M6R6-any", "stages": []}
     checkpoints.save(registry.weights_path("jpeg-M6R6-any"), build(Config(2, 2, channels=4)), history=history)
     assert not np.array_equal(memnet.restore(image, task="jpeg"), first)
     assert reads[2:] == ["jpeg-M6R6-any.safetensors"]

@@ -1,6 +1,5 @@
 """Weights and training states on disk: safetensors files that carry a hash of all they hold, checked at loading."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -19,28 +18,6 @@ from memnet.network.model import Config, StackConfig, without_values
 FORMAT, STATE_FORMAT = "memnet-1", "memnet-state-1"
 SHARD_BYTES = 12 * 2**20  # state is split into files of about this size, so that each can travel alone
 CONFIGS = {"MemNet": Config, "Stack": StackConfig}
-# Names of a training stage's settings in files from before there was a TrainingConfig, and what they are called now.
-EARLIER_NAMES = {
-    "peak": "learning_rate",
-    "settle": "frozen_bn_fraction",
-    "by_error": "importance_sampling",
-    "enlarge": "patch_growth",
-    "held_back_gain": "psnr_gain",
-}
-EARLIER_RECIPES = {
-    "soap": {"optimiser": "SOAP", "learning_rate": 4e-3},
-    "short": {"optimiser": "AdamW", "learning_rate": 2e-3},
-    "paper": {"optimiser": "SGD", "learning_rate": 0.1},
-}
-EARLIER_DEFAULTS = {
-    "seed": 0,
-    "precision": "float32",
-    "frozen_bn_fraction": 0.0,
-    "importance_sampling": False,
-    "patch_growth": 1,
-    "recursions": None,
-    "processes": 1,
-}
 
 
 # ----------------------------------------------------------------------------------------------------------- weights
@@ -68,31 +45,11 @@ def parse(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> t
         network = json.loads(metadata["network"])
         model = without_values(CONFIGS[network.pop("class")](**network))
         model.load_state_dict(tensors)
-        return model.eval(), in_present_words(json.loads(metadata["history"]))
+        return model.eval(), json.loads(metadata["history"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is of a network that is not known here ({error})") from error
     except RuntimeError as error:
         raise ValueError(f"{path} does not hold the tensors of its network ({error})") from error
-
-
-def resave(path: Path) -> None:
-    """Write a file of weights from before there were hashes again: the same tensors, with a hash and today's words."""
-    model, history = parse(Path(path), *read_tensors(Path(path), check=False))
-    save(path, model, history=history)
-
-
-def in_present_words(history: dict) -> dict:
-    """A history whose training stages are told as those of today; what was not recorded then stays unsaid."""
-    if "cycles" not in history:
-        return history
-    stages = []
-    for cycle in history["cycles"]:
-        stage = EARLIER_DEFAULTS | EARLIER_RECIPES.get(cycle.get("recipe"), {})
-        known = {name: value for name, value in cycle.items() if value is not None and name != "recipe"}
-        stage |= {EARLIER_NAMES.get(name, name): value for name, value in known.items()}
-        stages.append(stage | {"weights": cycle.get("weights", "").replace("as before", "initial model")})
-    rest = {name: value for name, value in history.items() if name != "cycles"}
-    return {**rest, "stages": stages}
 
 
 def weights_hash(path: Path) -> str:
@@ -210,11 +167,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     return digest
 
 
-def read_tensors(path: Path, *, check: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; ValueError when it is missing, broken or has not the right hash.
-
-    A file without a hash is accepted if it is one of those that data/weights.csv names by their SHA-256.
-    """
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; ValueError when it is missing, broken or has not the right hash."""
     if not path.is_file():
         raise ValueError(f"there are no weights at {path}")
     data = path.read_bytes()
@@ -225,22 +179,9 @@ def read_tensors(path: Path, *, check: bool = True) -> tuple[dict[str, Tensor], 
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
     rest = {name: value for name, value in metadata.items() if name != "sha256"}
-    ours = check and rest.get("format") in (FORMAT, STATE_FORMAT)
-    if ours and "sha256" not in metadata and not is_shipped(data):
-        words = "was written by an earlier version: if you trust it, `memnet.checkpoints.resave(path)` adds one"
-        raise ValueError(f"{path} has no hash and {words}")
-    if ours and "sha256" in metadata and metadata["sha256"] != content_hash(tensors, rest):
+    if rest.get("format") in (FORMAT, STATE_FORMAT) and metadata.get("sha256") != content_hash(tensors, rest):
         raise ValueError(f"{path} is broken: its hash is not that of what it holds; fetch or train it again")
     return tensors, metadata
-
-
-def is_shipped(data: bytes) -> bool:
-    """Whether these are the bytes of a file that data/weights.csv names."""
-    table = paths.DATA / "weights.csv"
-    if not table.is_file():
-        return False
-    with table.open(newline="", encoding="utf-8") as file:
-        return hashlib.sha256(data).hexdigest() in {row["sha256"] for row in csv.DictReader(file)}
 
 
 def content_hash(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
