@@ -8,7 +8,7 @@ SITE := build/site
 INDEX_cpu := --extra-index-url https://download.pytorch.org/whl/cpu
 INSTALL = $(VENV)/bin/python -m pip install --constraint constraints.txt $(INDEX_$(TORCH))
 
-.PHONY: help setup reproduce test quick-test test-browser classroom lab benchmark site lint clean
+.PHONY: help setup reproduce test quick-test test-browser classroom lab explore benchmark site lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
@@ -18,6 +18,7 @@ help:
 	@echo "make classroom   write the notebooks without the answers to build/classroom/"
 	@echo "make lab         open JupyterLab on the notebooks; ARGS=... are passed on to it"
 	@echo "make setup       install alone, for .venv/bin/memnet restore, train, ..."
+	@echo "make explore     serve the explorer as a page without code; ARGS=... are passed on to voila"
 	@echo "make benchmark   time inference and training against this machine's matrix product"
 	@echo "make site        build the web site from the notebooks that \`make reproduce\` ran"
 	@echo "                 TORCH=cpu takes torch without CUDA, for machines without a GPU"
@@ -53,6 +54,10 @@ classroom: $(READY)
 lab: $(READY)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 		--KernelManager.transport_encryption=auto notebooks/01_start.ipynb $(ARGS)
+
+explore: $(READY)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/voila notebooks/17_explorer.ipynb \
+		--TagRemovePreprocessor.remove_cell_tags='{"still"}' --KernelManager.transport_encryption=auto $(ARGS)
 
 benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/inference.py

@@ -28,7 +28,25 @@ PAPER = DATA / "paper"
 OWN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memnet" if INSTALLED.is_dir() else DATA
 WEIGHTS = Path(os.environ.get("MEMNET_WEIGHTS") or OWN / "weights").expanduser()
 RESULTS = Path(os.environ.get("MEMNET_RESULTS") or OWN / "results").expanduser()
+OWN_WEIGHTS: Path | None = None  # a folder whose networks go before those in WEIGHTS; `use_weights` sets it
 TEMPORARY = ".memnet-"  # how the names of unfinished files begin
+
+
+def own_folder(name: str) -> Path:
+    """A folder of the reader's own: a relative path starts at the root of the clone."""
+    return ROOT / Path(name).expanduser()
+
+
+def use_weights(folder: str) -> None:
+    """Take networks from `own_folder`, where it has them, from now on; rows of these go to its folder results.
+
+    "" stands for the project's networks alone. Raises ValueError where there is no such folder.
+    """
+    global OWN_WEIGHTS
+    own = own_folder(folder) if folder else None
+    if own and not own.is_dir():
+        raise ValueError(f"there is no folder {own} with weights: 18_train makes one")
+    OWN_WEIGHTS = own
 
 
 def images_root() -> Path | zipfile.Path:

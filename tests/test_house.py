@@ -17,10 +17,10 @@ LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "why report reproduction compare task_tables artifacts records notebooks items "
     # teaching
-    "classroom widgets lesson_plots equations in_notebook "
+    "classroom live widgets lesson_plots equations in_notebook "
     # results
     "spectra_plots gate_plots result_plots plots schematics style tables printed",
-    "study": "train_run seeds "
+    "study": "training_cost train_run seeds "
     # teaching
     "exercises code_exercises explorer walkthrough section4 "
     # results
@@ -218,7 +218,7 @@ def test_links_of_notebooks_stay_among_the_notebooks(path):
 
 @notebooks
 def test_notebooks_set_themselves_up(path):
-    assert any("in_notebook.setup()" in cell.source for cell in code_of(path))
+    assert any(re.search(r"in_notebook\.setup\((weights)?\)", cell.source) for cell in code_of(path))
 
 
 def loops_over_images(source):

@@ -45,3 +45,22 @@ def test_without_ipython_only_tables_are_prepared():
         assert pd.get_option("display.max_colwidth") is None
     finally:
         pd.set_option("display.max_colwidth", before)
+
+
+@pytest.mark.notebooks
+def test_a_parameter_of_another_type_is_one_sentence():
+    declared = "steps: int = 400  # length\nrate: float = 2.0  # peak"
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in (declared, "steps = '400'", SETUP)])
+    NotebookClient(book, kernel_name="python3", allow_errors=True, startup_timeout=300).execute()
+    (error,) = book.cells[2].outputs
+    assert error.traceback == [
+        "ValueError: the parameter steps is a whole number, got '400': change it in the first code cell"
+    ]
+
+
+def test_parameters_of_their_types_pass_and_magics_declare_none():
+    cells = ["", "%matplotlib inline", "n: int = 3  # images\nx: float = 0.5  # share", "n = 4"]
+    assert in_notebook.declared(cells) == {"n": "int", "x": "float"}
+    in_notebook.check_parameters(cells, {"n": 4, "x": 2})
+    with pytest.raises(ValueError, match="the parameter n is a whole number, got True"):
+        in_notebook.check_parameters(cells, {"n": True, "x": 2.0})

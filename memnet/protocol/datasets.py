@@ -77,6 +77,7 @@ TRAINING_SETS = {
     "BSD300-luma": ("BSDS500/train", "BSD100"),
     "291": ("T91", "BSDS500/train"),
     "91": ("T91",),
+    "embedded": ("embedded",),  # no run's own: for a training without the benchmark images
 }
 
 

@@ -1,20 +1,31 @@
-"""What every notebook sets up first: whole sentences in tables, errors in one sentence, paths as text."""
+"""What every notebook sets up first: parameters that fit, whole sentences in tables, errors in one sentence."""
 
+import ast
 from pathlib import Path
 
 import pandas as pd
 
+from memnet import paths
 
-def setup() -> None:
-    """Prepare the running notebook; without IPython only the tables are."""
+KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False"}
+
+
+def setup(weights: str = "") -> None:
+    """Prepare the running notebook; without IPython only the tables are.
+
+    `weights` is a folder of networks of the reader's own, as of `paths.use_weights`. Raises ValueError for a parameter
+    of another type than the notebook declares.
+    """
     pd.set_option("display.max_colwidth", None)  # pandas cuts sentences at 50 characters
     shell = running_shell()
     if shell is None:
         return
-    shell.set_custom_exc((ValueError,), one_sentence)
+    shell.set_custom_exc((ValueError, KeyboardInterrupt), one_sentence)
     shell.display_formatter.formatters["text/plain"].for_type(
         Path, lambda path, printer, cycle: printer.text(str(path))
     )
+    check_parameters(shell.user_ns["In"], shell.user_ns)
+    paths.use_weights(weights)
 
 
 def running_shell():
@@ -24,8 +35,30 @@ def running_shell():
     return get_ipython()
 
 
+def check_parameters(cells: list[str], values: dict) -> None:
+    """ValueError for a value that has not the type of its parameter: `cells` that have run, with NAME: TYPE = VALUE."""
+    for name, kind in declared(cells).items():
+        value = values[name]
+        if type(value).__name__ != kind and not (kind == "float" and type(value) is int):
+            raise ValueError(f"the parameter {name} is {KINDS[kind]}, got {value!r}: change it in the first code cell")
+
+
+def declared(cells: list[str]) -> dict[str, str]:
+    """The parameters that cells declare, and their types by name; cells that are no plain Python declare none."""
+    found = {}
+    for cell in cells:
+        try:
+            lines = ast.parse(cell).body
+        except SyntaxError:  # magics
+            continue
+        for line in lines:
+            if isinstance(line, ast.AnnAssign) and getattr(line.annotation, "id", None) in KINDS:
+                found[line.target.id] = line.annotation.id
+    return found
+
+
 def one_sentence(shell, kind: type, error: BaseException, trace, tb_offset=None) -> list[str]:
     """Show an error for users as its sentence, without the traceback; a cell that fails so still fails."""
-    lines = [f"{kind.__name__}: {error}"]
+    lines = [f"{kind.__name__}: {str(error) or 'stopped'}"]
     shell._showtraceback(kind, error, lines)
     return lines

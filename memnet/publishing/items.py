@@ -30,6 +30,12 @@ ITEMS = {
             # With 1 or 2 threads: gain 0.015 dB, loss 1.5e-5, gradient norm 0.03, visible from 11 grey levels apart.
             tolerances=(("gain", 0.05), ("loss", 1e-4), ("norm", 0.1), ("from", 15.0)),
         ),
+        Item(
+            "train",
+            "18_train.ipynb",
+            "a network of the study trained; what the paper's would cost",
+            ("train", "trainings", "training_cost"),
+        ),
         Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1", "order", "order_by_seed")),
         Item(
             "fig4",

@@ -5,7 +5,7 @@ import pandas as pd
 
 from memnet.publishing import plots, schematics, style
 from memnet.publishing.schematics import Drawing
-from memnet.publishing.style import BLUE, COLOURS, GREY, MARKERS, ORANGE
+from memnet.publishing.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, VERMILLION
 
 
 def gradient_profiles(profiles: dict[str, np.ndarray], title: str = "") -> Drawing:
@@ -52,4 +52,27 @@ def memory_panel(
         axes.bar(norms.index, norms, color=colours, edgecolor="black", linewidth=0.6)
         axes.set(ylabel=f"norm of the weights of gate {block}")
         axes.tick_params(axis="x", labelsize=8)
+        return figure
+
+
+def training_costs(table: pd.DataFrame, curve: pd.DataFrame, *, paper: float, own: pd.DataFrame) -> Drawing:
+    """PSNR against the pixels of all patches seen, with a fitted curve, its 90 % band and the paper's number as a line.
+
+    `table` and `own` have the columns of `training_cost.trainings`, `curve` those of `training_cost.band`. A training
+    of one's own whose PSNR is missing is a vertical line.
+    """
+    with style.look():
+        figure = schematics.drawing(7.4, 4.2)
+        axes = figure.subplots()
+        axes.fill_between(curve.pixels, curve.low, curve.high, color=BLUE, alpha=0.15, lw=0, label="90 % of the refits")
+        axes.semilogx(curve.pixels, curve.psnr, color=BLUE, label="fitted curve")
+        axes.axhline(paper, color="black", lw=1, ls="--", label=f"the paper: {paper:.2f} dB")
+        for fitted, marker, colour, label in ((True, "o", BLUE, "MemNet, 291 images"), (False, "^", GREY, "others")):
+            part = table[table.fitted == fitted]
+            axes.plot(part.pixels, part.psnr, marker, color=colour, ls="", label=label)
+        for row in own.itertuples():
+            axes.axvline(row.pixels, color=VERMILLION, lw=1, ls=":", label=f"your {row.run}")
+            axes.plot(row.pixels, row.psnr, "*", color=VERMILLION, ms=12)
+        axes.set(xlabel="pixels of all patches seen (millions)", ylabel="mean PSNR on Set5, x3 (dB)")
+        figure.legend(loc="outside right center")
         return figure

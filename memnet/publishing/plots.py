@@ -57,9 +57,9 @@ def training_curves(logs: dict[str, pd.DataFrame], title: str = "") -> Drawing:
         gain, loss = figure.subplots(1, 2)
         for number, (run, log) in enumerate(logs.items()):
             colour = COLOURS[number % len(COLOURS)]
-            gain.plot(log.step, log.gain, color=colour, label=run)
-            loss.semilogy(log.step, log.loss, color=colour, label=run)
-        gain.set(xlabel="step", ylabel="gain over the input (dB)", title="on what is held back")
+            gain.plot(log.step, log.gain, color=colour, marker=".", label=run)
+            loss.semilogy(log.step, log.loss, color=colour, marker=".", label=run)
+        gain.set(xlabel="step", ylabel="gain over the input (dB)", title="on validation images")
         loss.set(xlabel="step", ylabel="loss (eq. 12)", title="training patches")
         gain.legend()
         figure.suptitle(title)

@@ -15,7 +15,7 @@ from memnet.study import evaluation, provenance, registry, store
 
 def file_of(kind: str, run: str, dataset: str, level: int) -> Path:
     """Where rows of a kind (spectra, gates) of a run on a data set at a level are kept."""
-    return paths.RESULTS / run / f"{kind}-{dataset}-{level}.csv"
+    return registry.results_folder(run) / f"{kind}-{dataset}-{level}.csv"
 
 
 def collect(

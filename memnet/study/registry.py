@@ -169,11 +169,20 @@ def experiment(run: str) -> Experiment:
 
 
 def weights_path(run: str) -> Path:
-    """Where the weights of a run are, or would be: in paths.WEIGHTS, or else inside an installed package."""
+    """Where the weights of a run are, or would be.
+
+    That is paths.OWN_WEIGHTS, if it is set and has them, paths.WEIGHTS, or else the folder inside an installed package.
+    """
     file = f"{experiment(run).name}.safetensors"
-    installed = paths.INSTALLED / "weights" / file
-    own = paths.WEIGHTS / file
-    return installed if installed.is_file() and not own.is_file() else own
+    folders = (paths.OWN_WEIGHTS, paths.WEIGHTS, paths.INSTALLED / "weights")
+    found = (folder / file for folder in folders if folder and (folder / file).is_file())
+    return next(found, paths.WEIGHTS / file)
+
+
+def results_folder(run: str) -> Path:
+    """Where the rows of a run are kept: in paths.RESULTS, or beside weights of the reader's own."""
+    folder = weights_path(run).parent
+    return (folder / "results" if folder == paths.OWN_WEIGHTS else paths.RESULTS) / run
 
 
 def trained(run: str) -> bool:

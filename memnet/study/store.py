@@ -95,7 +95,7 @@ MADE = ("device", "torch", "date", "commit")  # beside the key: on what, with wh
 
 def file_of(run: str, dataset: str, level: int, seed: int = 0) -> Path:
     """Where the rows of a run on a data set at a level are kept, of noise of seed 0 or of another."""
-    return paths.RESULTS / run / f"{dataset}-{level}{f'-seed{seed}' if seed else ''}.csv"
+    return registry.results_folder(run) / f"{dataset}-{level}{f'-seed{seed}' if seed else ''}.csv"
 
 
 def write_rows(path: Path, rows: pd.DataFrame, key: dict, float_format: str = "%.6f") -> None:

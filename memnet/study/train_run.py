@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -79,6 +79,7 @@ def train_run(
     device: str | None = None,
     eager: bool = False,
     progress: bool = True,
+    watch: Callable[[Trainer], None] = lambda trainer: None,
 ) -> Outcome:
     """Train a run as `config` (the preset soap) says, for `minutes` at most; with `plan_steps` as many steps as fit.
 
@@ -87,39 +88,39 @@ def train_run(
     with the run's number of recursions or that of `config`).
 
     In `output` (by default data/weights) lie afterwards RUN.safetensors, RUN.csv (the log) and RUN.state (to resume
-    from). A training that is stopped before its end replaces no weights that gain more on the validation set. Under
-    torchrun all processes train one network and the main process writes. Raises ValueError for what cannot be done.
+    from). A training that is stopped before its end replaces no weights that gain more on the validation set. `watch`
+    is called after every step. Under torchrun all processes train one network and the main process writes. Raises
+    ValueError for what cannot be done.
     """
     began, experiment, files = time.monotonic(), registry.experiment(run), Files.of(run, output)
     check_start(files, start=start, overwrite=overwrite)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    with distributed.process_group(device) as device, memory_errors():
-        images, validation_images = split(datasets.training_images(experiment.training_set))
-        with only_training(files.lock):
-            check_start(files, start=start, overwrite=overwrite)
-            validation = validation_set(experiment, validation_images, device)
-            config, model, stages, saved = begin(experiment, config, files, start=start, device=device)
-            network = network_config(experiment, config.recursions)
-            check_memory(network, config, device)
-            levels = ", ".join(map(str, experiment.training_levels))
-            tell(f"{run}: preparing {len(images)} training images at levels {levels}", progress)
-            patches = patches_for(experiment, images, config, device)
-            model = ready_to_train(model, network, patches, config)
-            if plan_steps:
-                tell(f"{run}: timing some steps", progress)
-                costs = budget.measure(model, patches, config, validation, eager=eager)
-                config = distributed.broadcast(costs.longest(config, 60 * minutes - (time.monotonic() - began)))
-            trainer = Trainer(model, patches, config, eager=eager)
-            trainer.stages, trainer.initial_model = stages, deepcopy(model).eval() if stages else None
-            if saved:
-                load_named_state(trainer, saved, files.state)
-            left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
-            outputs = {"state": files.state, "log": files.log}
-            interrupted = loop.train(trainer, validation, **outputs, minutes=left, progress=progress)
-            if not interrupted:
-                crops = validation_set(experiment, spread(images), device)
-                finish(experiment, trainer, validation, crops, files.weights)
-            distributed.broadcast(None)  # no process ends before the main one has written
+    with distributed.process_group(device) as device, memory_errors(), only_training(files.lock):
+        check_start(files, start=start, overwrite=overwrite)
+        config, model, stages, saved = begin(experiment, config, files, start=start, device=device)
+        images, validation_images = split(datasets.training_images(config.training_set or experiment.training_set))
+        validation = validation_set(experiment, validation_images, device)
+        network = network_config(experiment, config.recursions)
+        check_memory(network, config, device)
+        levels = ", ".join(map(str, experiment.training_levels))
+        tell(f"{run}: preparing {len(images)} training images at levels {levels}", progress)
+        patches = patches_for(experiment, images, config, device)
+        model = ready_to_train(model, network, patches, config)
+        if plan_steps:
+            tell(f"{run}: timing some steps", progress)
+            costs = budget.measure(model, patches, config, validation, eager=eager)
+            config = distributed.broadcast(costs.longest(config, 60 * minutes - (time.monotonic() - began)))
+        trainer = Trainer(model, patches, config, eager=eager)
+        trainer.stages, trainer.initial_model = stages, deepcopy(model).eval() if stages else None
+        if saved:
+            load_named_state(trainer, saved, files.state)
+        left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
+        outputs = {"state": files.state, "log": files.log, "watch": watch}
+        interrupted = loop.train(trainer, validation, **outputs, minutes=left, progress=progress)
+        if not interrupted:
+            crops = validation_set(experiment, spread(images), device)
+            finish(experiment, trainer, validation, crops, files.weights)
+        distributed.broadcast(None)  # no process ends before the main one has written
     return Outcome(trainer.step_number, config.steps, files.weights, interrupted)
 
 
@@ -326,7 +327,7 @@ def finish(
     history = {
         "run": experiment.name,
         "task": experiment.task,
-        "training_set": experiment.training_set,
+        "training_set": trainer.config.training_set or experiment.training_set,
         "levels": experiment.training_levels,
         "stages": [*trainer.stages, stage_record(trainer, choice, gains[choice])],
     }

@@ -74,7 +74,7 @@ class Costs:
         if steps < 10:
             needed = (self.seconds(replace(config, steps=10)) + self.selection) / 0.95
             words = f"{max(0, seconds):.3g} s are left for training, and 10 steps take {needed:.3g} s here"
-            raise ValueError(f"{words}: give more --minutes, or smaller patches, batches or networks")
+            raise ValueError(f"{words}: give more minutes, or smaller patches, batches or networks")
         return replace(config, steps=steps)
 
 

@@ -48,6 +48,7 @@ class TrainingConfig:
     importance_sampling: bool = True  # in these steps: patches by how wrong their inputs are
     patch_growth: int = 2  # times the edge of the patches in these steps; as many pixels in all
     recursions: int | None = None  # R in this training, if fewer than the run's
+    training_set: str | None = None  # other images to learn from than the run's
     sync_bn: bool = True  # on several processes: batch norms over the whole batch
 
     def __post_init__(self):

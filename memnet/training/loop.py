@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,11 +87,13 @@ def train(
     minutes: float | None = None,
     n_validations: int | None = None,
     progress: bool = True,
+    watch: Callable[[Trainer], None] = lambda trainer: None,
 ) -> bool:
     """Train to the last step, or for `minutes`, from the step that has been reached; whether a signal stopped it.
 
     The state is written to the folder `state` at the start, every minute and at the end, unless a step was broken off.
     The PSNR gain is measured `n_validations` times (the configuration's number) and goes to the CSV file `log`.
+    `watch` is called after every step, for those who want to see more.
     """
     if trainer.step_number == 0:
         save_checkpoint(state, trainer)  # in place of another training's, which --resume would go on with
@@ -111,6 +113,7 @@ def train(
                 if trainer.step_number % every == 0 or trainer.step_number == steps:
                     bar.set_postfix_str(validate(trainer, validation, history, losses, norm))
                     losses = []
+                watch(trainer)
                 over = minutes is not None and now - begin > 60 * minutes
                 may_broadcast = trainer.step_number % BROADCAST_STEPS == 0  # a broadcast makes a GPU wait
                 if (distributed.world_size() == 1 or may_broadcast) and distributed.broadcast(over or stop.requested):
