@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import Mock
@@ -234,3 +236,11 @@ def test_files_have_the_mode_of_the_umask(tmp_path):
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a.safetensors", *(tmp_path / "s").iterdir())} == {
         0o644
     }
+
+
+def test_loading_weights_needs_no_compiler(tmp_path):
+    """torch's compiler takes a second to load, and a temporary folder, which a full disk does not give."""
+    checkpoints.save(tmp_path / "a.safetensors", build(TINY), history={})
+    script = "import sys\nfrom memnet.network import checkpoints\ncheckpoints.load(sys.argv[1])\n"
+    script += "assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script, tmp_path / "a.safetensors"], cwd=paths.ROOT, check=True)

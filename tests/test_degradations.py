@@ -60,20 +60,20 @@ def test_imresize_keeps_flat_pictures_flat_at_any_size(height, width, scale):
 
 
 def test_bad_resizing_is_refused():
-    with pytest.raises(ValueError, match="scale above 0"):
+    with pytest.raises(ValueError, match="the scale is a number from"):
         imresize(PLANE, 0)
-    with pytest.raises(ValueError, match=r"numbers \(H, W\)"):
+    with pytest.raises(ValueError, match="a channel is"):
         imresize(np.zeros((4, 4, 3)), 2)
     with pytest.raises(ValueError, match="no multiple of 5"):
         bicubic(PLANE, 5)
-    with pytest.raises(ValueError, match="1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"from 1 to .*, got 0"):
         bicubic(PLANE, 0)
 
 
 def test_levels_that_make_no_sense_are_refused():
     rng = np.random.default_rng(0)
     for sigma in (-1, float("nan")):
-        with pytest.raises(ValueError, match="sigma of noise is 0 or more"):
+        with pytest.raises(ValueError, match="sigma of noise is a number from 0 to 255"):
             gaussian_noise(PLANE, sigma, rng)
     for quality in (0, 101):
         with pytest.raises(ValueError, match=f"1 to 100, got {quality}"):

@@ -13,7 +13,7 @@ import yaml
 from memnet import paths
 from memnet.publishing.items import ITEMS
 
-LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras")
+LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras", "checks")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
     "publishing": "why report reproduction compare task_tables artifacts records notebooks items "
     # teaching
@@ -36,6 +36,7 @@ MODULES = [
     *(f"{package}.{name}" for package, names in ORDER.items() for name in names.split()),
     "paths",
     "extras",
+    "checks",
 ]
 HEAVY = ("jupyterlab", "papermill", "nbclient", "requests", "matplotlib", "ipywidgets", "IPython")  # not for training
 LITERALS = {"str": str, "int": int, "float": float, "bool": bool}
@@ -79,7 +80,7 @@ def test_the_network_knows_neither_images_nor_data():
     for module in MODULES:
         if module.startswith(("network.", "protocol.")):
             outside = {name.split(".")[0] for name in imported_modules(source_of(module))}
-            assert outside <= {module.split(".")[0], "paths", "extras"}, module
+            assert outside <= {module.split(".")[0], "paths", "extras", "checks"}, module
 
 
 def test_an_import_that_points_upwards_would_be_found():

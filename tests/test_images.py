@@ -65,7 +65,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, colour_picture):
     images.write_picture(path, colour_picture)
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        images.write_picture(path, np.zeros((2, 2, 7), np.uint8))
+        images.write_picture(path, np.zeros((2, 2), np.uint8), compress_level="no number")
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
@@ -115,7 +115,7 @@ def test_borders():
         images.shave(image, 3)
     with pytest.raises(ValueError, match="smaller than the scale 7"):
         images.crop_to_multiple(image, 7)
-    with pytest.raises(ValueError, match="a scale is at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"the scale is a whole number from 1 to .*, got 0"):
         images.crop_to_multiple(image, 0)
 
 

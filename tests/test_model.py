@@ -151,7 +151,7 @@ def test_other_shapes_are_refused_by_name(shape):
 
 @pytest.mark.parametrize("kind", [lambda: Config(0, 6), lambda: StackConfig(layers=0)])
 def test_empty_networks_are_refused(kind):
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="is a whole number from 1 to 1000, got 0"):
         kind()
 
 

@@ -220,7 +220,7 @@ def test_tiles_of_the_paper_have_seams(model):
 
 @pytest.mark.parametrize("tile", [0, -3, "big", 1.5])
 def test_tiles_that_cannot_be_are_refused(model, tile):
-    with pytest.raises(ValueError, match="a tile is"):
+    with pytest.raises(ValueError, match="the edge of a tile"):
         tiling.restore_channel(model, np.zeros((9, 9)), tile=tile)
 
 

@@ -76,15 +76,15 @@ def test_an_unknown_window_is_refused(window):
 
 @pytest.mark.parametrize("shape", [(8, 20, 3), (20,), (1, 20), (20, 1), (0, 4)])
 def test_what_is_no_channel_with_two_sides_has_no_spectrum(shape):
-    with pytest.raises(ValueError, match="sides of 2 pixels or more, got"):
+    with pytest.raises(ValueError, match=r"sides of 2 pixels or more, got|a channel is"):
         spectra.spectral_density(np.zeros(shape))
-    with pytest.raises(ValueError, match="sides of 2 pixels or more, got"):
+    with pytest.raises(ValueError, match=r"sides of 2 pixels or more, got|a channel is"):
         spectra.error_spectrum(np.zeros(shape))
 
 
 @pytest.mark.parametrize("circles", [0, 5])
 def test_circles_that_an_image_does_not_resolve_are_refused(circles):
-    with pytest.raises(ValueError, match=f"resolves 1 to 4 circles, got {circles}"):
+    with pytest.raises(ValueError, match=f"from 1 to 4, got {circles}"):
         spectra.spectral_density(np.zeros((8, 20)), circles=circles)
 
 

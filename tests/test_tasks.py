@@ -83,7 +83,7 @@ def test_a_fourth_task_trains_evaluates_and_restores(inpainting, tmp_path):
     assert not np.array_equal(restored, holes)
     (target,) = files.targets_for([tmp_path / "wave.jpg"], tmp_path, task="inpainting", scale=None)
     assert target.name == "wave-filled.png"
-    with pytest.raises(ValueError, match="inpainting takes a percentage from 1 to 99, got 0"):
+    with pytest.raises(ValueError, match="the percentage of inpainting is a number from 1 to 99, got 0"):
         tasks.task("holes").check_level(0)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from memnet import checks
+
 
 @dataclass(frozen=True)
 class Config:
@@ -27,8 +29,9 @@ class Config:
     multi_supervised: bool = True
 
     def __post_init__(self):
-        if min(self.blocks, self.recursions, self.channels) < 1:
-            raise ValueError(f"blocks, recursions and channels are at least 1, got {self}")
+        for name in ("blocks", "recursions", "channels"):
+            value = checks.number(name, getattr(self, name), 1, 1000, whole=True)
+            object.__setattr__(self, name, value)  # a number of Python, which JSON takes
 
     def gate_sources(self, block: int) -> list[str]:
         """Names of the memories that feed the gate of block m = `block` (from 1), in the order of its weights."""
@@ -60,8 +63,9 @@ class StackConfig:
     skip: bool = False
 
     def __post_init__(self):
-        if min(self.layers, self.channels) < 1:
-            raise ValueError(f"layers and channels are at least 1, got {self}")
+        for name in ("layers", "channels"):
+            value = checks.number(name, getattr(self, name), 1, 1000, whole=True)
+            object.__setattr__(self, name, value)  # a number of Python, which JSON takes
 
     @property
     def longest_path(self) -> int:
@@ -119,8 +123,9 @@ class PreActivation(nn.Sequential):
 def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
     """A `size` x `size` convolution that keeps H and W, with bias and He (MSRA) initialisation."""
     layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
-    nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
+    if not layer.weight.is_meta:  # else there are no values, and torch would load its compiler to draw none
+        nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
     return layer
 
 

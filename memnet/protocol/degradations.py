@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy import sparse
 
+from memnet import checks
 from memnet.protocol import images
 
 
@@ -20,12 +21,11 @@ def imresize(image: np.ndarray, scale: float, *, antialias: bool = True) -> np.n
     """MATLAB's imresize (bicubic, a = -0.5, antialiased when it shrinks, symmetric borders) of an image, float64.
 
     (H, W) becomes (ceil(scale H), ceil(scale W)), in the units of the image: gray levels of a uint8 stay gray levels.
-    Raises ValueError unless there is an image (H, W) of numbers and scale > 0.
+    Raises ValueError unless there is an image (H, W) of finite numbers and the scale is from 1e-6 to 1e6.
     `antialias=False` is MATLAB's option of that name, which no published protocol uses.
     """
-    if image.ndim != 2 or 0 in image.shape or not scale > 0 or image.dtype.kind not in "uif":
-        what = f"{image.dtype} {image.shape}"
-        raise ValueError(f"imresize takes numbers (H, W) and a scale above 0, got {what} and {scale}")
+    images.check_channel(image)
+    scale = checks.number("the scale", scale, 1e-6, 1e6)
     rows, columns = (resampling_matrix(size, scale, antialias) for size in image.shape)
     return (columns @ (rows @ np.asarray(image, float)).T).T
 
@@ -64,10 +64,10 @@ def cubic(x: np.ndarray) -> np.ndarray:
 def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
     """An image (H, W) shrunk by `scale` and enlarged back, floats in [0, 1].
 
-    Raises ValueError unless scale >= 1 and H, W are multiples.
+    Raises ValueError unless scale is a whole number of 1 or more and H, W are multiples of it.
     """
-    if scale < 1:
-        raise ValueError(f"a scale is 1 or more, got {scale}")
+    images.check_channel(image)
+    scale = checks.number("the scale", scale, 1, 10**6, whole=True)
     if any(size % scale for size in image.shape):
         raise ValueError(f"an image of {image.shape[0]}x{image.shape[1]} is no multiple of {scale}: crop it first")
     return imresize(imresize(images.as_float(image), 1 / scale), scale)
@@ -76,10 +76,11 @@ def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
 def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """An image with white Gaussian noise of `sigma` gray levels (of 255); not clipped, so floats that leave [0, 1].
 
-    Raises ValueError for sigma < 0 and for what is no image.
+    Raises ValueError for sigma outside [0, 255], for what is no image and for what is no `numpy.random.Generator`.
     """
-    if not sigma >= 0:
-        raise ValueError(f"the sigma of noise is 0 or more, got {sigma}")
+    sigma = checks.number("the sigma of noise", sigma, 0, 255)
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng is a generator such as numpy.random.default_rng(0), got {type(rng).__name__}")
     image = images.as_float(image)
     return image + rng.normal(0, sigma / 255, image.shape)
 
@@ -89,8 +90,8 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
     Raises ValueError for another quality, and for what is no image.
     """
-    if not 1 <= quality <= 100:
-        raise ValueError(f"the quality of a JPEG is 1 to 100, got {quality}")
+    quality = checks.number("the quality of a JPEG", quality, 1, 100, whole=True)
+    images.check_channel(image)
     file = io.BytesIO()
     Image.fromarray(images.to_uint8(images.as_float(image))).save(file, "JPEG", quality=quality)
     return images.to_float(np.asarray(Image.open(file)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from memnet import checks
 from memnet.paths import atomic_write
 from memnet.protocol import photographs
 
@@ -33,6 +34,8 @@ def write_picture(path: Path, image: np.ndarray, **options) -> None:
     Pillow's save (`icc_profile=`, `quality=` ...). Raises ValueError for other arrays.
     """
     check_values(image)
+    if 0 in image.shape or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (2, 3, 4)):
+        raise ValueError(f"{path}: an image is (H, W) or (H, W, 2 to 4) with at least one pixel, got {image.shape}")
     image = to_uint8(image) if image.dtype.kind == "f" else to_8_bits(image)
     with atomic_write(Path(path)) as partial:
         Image.fromarray(image).save(partial, **options)
@@ -48,18 +51,34 @@ def check_values(image: np.ndarray) -> None:
 
     Noise that is not clipped may leave [0, 1], as far as NOISY.
     """
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"an image is a numpy array, got {type(image).__name__}")
+    check_array(image)
     if image.dtype in (np.uint8, np.uint16):
         return
     if not np.issubdtype(image.dtype, np.floating):
         raise ValueError(f"an image is uint8, uint16, or float in [0, 1], got {image.dtype}")
-    if image.size and not np.isfinite(image).all():
-        raise ValueError("the image holds values that are not finite (NaN or infinity)")
     if image.size and not (NOISY[0] <= image.min() and image.max() <= NOISY[1]):
         raise ValueError(
             f"a float image lies in [0, 1], got {image.min():.3g} to {image.max():.3g}: divide it by its white level"
         )
+
+
+def check_array(image: np.ndarray) -> None:
+    """Raise ValueError unless this is a numpy array, without a mask, of finite numbers."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image is a numpy array, got {type(image).__name__}")
+    if isinstance(image, np.ma.MaskedArray):
+        raise ValueError("the image is a masked array: give its pixels a value first, with `image.filled(value)`")
+    if image.dtype.kind not in "uif":
+        raise ValueError(f"an image is uint8, uint16, or float in [0, 1], got {image.dtype}")
+    if not np.isfinite(image).all():
+        raise ValueError("the image holds values that are not finite (NaN or infinity)")
+
+
+def check_channel(image: np.ndarray) -> None:
+    """Raise ValueError unless this is an array (H, W), of at least one pixel, of finite numbers of any unit."""
+    check_array(image)
+    if image.ndim != 2 or image.size == 0:
+        raise ValueError(f"a channel is (H, W) with at least one pixel, got {image.shape}")
 
 
 def as_float(image: np.ndarray) -> np.ndarray:
@@ -68,7 +87,8 @@ def as_float(image: np.ndarray) -> np.ndarray:
     Raises ValueError for other arrays (`check_values`).
     """
     check_values(image)
-    return np.asarray(image, float) if image.dtype.kind == "f" else image / float(np.iinfo(image.dtype).max)
+    top = 1.0 if image.dtype.kind == "f" else float(np.iinfo(image.dtype).max)
+    return np.asarray(image, float) / top
 
 
 def as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -93,16 +113,19 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:
-    """uint16 to uint8, rounded; uint8 as it is."""
+    """uint16 to uint8, rounded; uint8 as it is; ValueError for another type."""
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"uint16 is turned into uint8, got {image.dtype}")
     if image.dtype == np.uint8:
         return image
     return np.concatenate([np.round(image[rows] / 257.0).astype(np.uint8) for rows in strips(len(image))])
 
 
 def check_uint8(image: np.ndarray) -> None:
-    """Raise ValueError unless the image is uint8."""
+    """Raise ValueError unless the image is uint8, without a mask."""
     if getattr(image, "dtype", None) != np.uint8:
         raise ValueError(f"the image is to be uint8, got {getattr(image, 'dtype', type(image).__name__)}")
+    check_array(image)
 
 
 def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
@@ -110,12 +133,19 @@ def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
     return (image @ TO_YCBCR.T + YCBCR_OFFSET) / 255.0
 
 
+def check_gray_or_rgb(image: np.ndarray) -> None:
+    """Raise ValueError unless the image is uint8 (H, W) or (H, W, 3)."""
+    check_uint8(image)
+    if image.ndim != 2 and image.shape[2:] != (3,):
+        raise ValueError(f"an image is (H, W) or (H, W, 3), got {image.shape}")
+
+
 def luma(image: np.ndarray) -> np.ndarray:
     """uint8 luma (H, W), 16 to 235, of a uint8 RGB image as MATLAB's rgb2ycbcr; a gray image is its own luma.
 
     Raises ValueError for another type.
     """
-    check_uint8(image)
+    check_gray_or_rgb(image)
     if image.ndim == 2:
         return image
     return np.round(rgb_to_ycbcr(to_float(image))[..., 0] * 255.0).astype(np.uint8)
@@ -126,7 +156,7 @@ def gray(image: np.ndarray) -> np.ndarray:
 
     Raises ValueError for another type.
     """
-    check_uint8(image)
+    check_gray_or_rgb(image)
     if image.ndim == 2:
         return image
     return np.round(image @ TO_GRAY).clip(0, 255).astype(np.uint8)
@@ -134,6 +164,7 @@ def gray(image: np.ndarray) -> np.ndarray:
 
 def shave(image: np.ndarray, border: int) -> np.ndarray:
     """The image without `border` pixels on each side; ValueError when nothing is left."""
+    border = checks.number("the border", border, 0, max(image.shape), whole=True)
     if min(image.shape[:2]) <= 2 * border:
         raise ValueError(
             f"an image of {image.shape[0]}x{image.shape[1]} has nothing left without {border} pixels a side"
@@ -143,8 +174,7 @@ def shave(image: np.ndarray, border: int) -> np.ndarray:
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
     """The upper left part whose height and width are multiples of `scale`; ValueError when that is empty."""
-    if scale < 1:
-        raise ValueError(f"a scale is at least 1, got {scale}")
+    scale = checks.number("the scale", scale, 1, 10**6, whole=True)
     height, width = (size - size % scale for size in image.shape[:2])
     if 0 in (height, width):
         raise ValueError(f"an image of {image.shape[0]}x{image.shape[1]} is smaller than the scale {scale}")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from memnet import checks
 from memnet.protocol import images
 
 SSIM_WINDOW = 11
@@ -14,7 +15,8 @@ def psnr(reference: np.ndarray, image: np.ndarray, data_range: float | None = No
     """Peak signal-to-noise ratio in dB over all pixels, 10 log10(data_range^2 / MSE); inf for identical images.
 
     Both are (H, W) of one shape; nothing is rounded, clipped or shaved here. The range is that of the type: 1 for
-    floats, 255 for uint8, 65535 for uint16; floats of another range need `data_range`. Raises ValueError otherwise.
+    floats, 255 for uint8, 65535 for uint16; floats of another range need `data_range`. Raises ValueError otherwise, and
+    for values that are not finite.
     """
     reference, image, data_range = comparable(reference, image, data_range)
     error = np.mean((reference - image) ** 2)
@@ -41,11 +43,14 @@ def comparable(
     """Two images (H, W) as float64 and their range; ValueError unless they are of one shape and the range fits."""
     if np.ndim(reference) != 2 or np.shape(reference) != np.shape(image):
         raise ValueError(f"the metrics compare (H, W) of one shape, got {np.shape(reference)} and {np.shape(image)}")
+    for values in (reference, image):
+        images.check_channel(values)
     if data_range is None:
         images.check_values(reference)
         values = image if image.dtype.kind == "f" else images.as_float(image)  # a result may be as wrong as it likes
         return images.as_float(reference), np.asarray(values, float), 1.0
+    data_range = checks.number("data_range", data_range, 1e-9, 1e9)
     for values in (reference, image):
-        if values.dtype.kind != "f" and (values.dtype.kind not in "ui" or data_range < values.max(initial=0)):
-            raise ValueError(f"a data_range of {data_range} does not fit {values.dtype} up to {values.max(initial=0)}")
-    return np.asarray(reference, float), np.asarray(image, float), data_range
+        if values.dtype.kind != "f" and data_range < values.max():
+            raise ValueError(f"a data_range of {data_range} does not fit {values.dtype} up to {values.max()}")
+    return np.asarray(reference, float), np.asarray(image, float), float(data_range)

@@ -10,6 +10,7 @@ import numpy as np
 import skimage.filters
 import skimage.restoration
 
+from memnet import checks
 from memnet.protocol import degradations, images, metrics
 
 
@@ -60,13 +61,11 @@ class Task(ABC):
 
     def check_level(self, level: float) -> float:
         """The level; ValueError when it is outside `level_range`."""
-        lowest, highest = self.level_range
-        if not lowest <= level <= highest:
-            raise ValueError(f"{self.name} takes a {self.level_name} from {lowest} to {highest}, got {level}")
-        return level
+        return checks.number(f"the {self.level_name} of {self.name}", level, *self.level_range)
 
     def whole(self, level: float) -> int:
         """The level as an integer; ValueError when it is not a whole number."""
+        level = checks.number(f"the {self.level_name}", level, 1, 1000)
         if level % 1:
             raise ValueError(f"{self.name} takes whole numbers as levels, got {level}")
         return int(level)
@@ -183,6 +182,10 @@ def degrade(
     (seed, key) alone: give every image its name as key. Source: section 5.1. Raises ValueError for an unknown task, for
     a level that makes no sense there, and for an image that is smaller than the scale.
     """
+    images.check_channel(image)
+    seed = checks.number("the seed", seed, 0, 2**62, whole=True)
+    if not isinstance(key, str):
+        raise ValueError(f"the key is a text, such as the image's name, got {key!r:.80}")
     return named(task).degrade(image, level, key=key, seed=seed)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from torch import nn
 
+from memnet import checks
 from memnet.protocol import degradations, images, tasks
 from memnet.protocol.tasks import Task
 from memnet.restoration import tiling
@@ -37,8 +38,10 @@ def restore(
     task = tasks.task(task)
     check_image(image)
     check_scale(task, scale)
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength is a number from 0 (the input) to 1 (the result), got {strength}")
+    scale = scale and int(scale)  # numbers of NumPy overflow
+    strength = checks.number("strength", strength, 0, 1)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"a model is a torch.nn.Module, got {type(model).__name__}")
     chroma = image.ndim == 3 and not luma_only and task.chroma_shrink
     shrinks = [1, chroma, chroma] if chroma else [1]  # of Y, Cb and Cr
     height, width = (size * (scale or 1) for size in image.shape[:2])
@@ -118,7 +121,7 @@ def check_image(image: np.ndarray) -> None:
 def check_scale(task: Task, scale: int | None) -> None:
     """Raise ValueError unless the scale is one of the levels of a task that enlarges, and None for the others."""
     if task.enlarges:
-        if not isinstance(scale, int | np.integer) or scale not in task.levels:
+        if isinstance(scale, bool) or not isinstance(scale, int | np.integer) or scale not in task.levels:
             wanted = f"{', '.join(map(str, task.levels[:-1]))} or {task.levels[-1]}"
             raise ValueError(f"{task.name} needs a scale (--level) of {wanted}, got {scale}")
     elif scale is not None:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from memnet import checks
 from memnet.network.folded import InferenceNet, inference_form
 from memnet.network.runtime import cudnn, device_of, evaluating
+from memnet.protocol import images
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
 UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
@@ -33,6 +35,7 @@ def predict(
     The network may be in training mode: it is evaluated, and left as it was. Raises ValueError when `channel` is not of
     floats, and when what comes out is not finite.
     """
+    images.check_channel(channel)
     if channel.dtype.kind != "f":
         raise ValueError(f"a network takes floats in [0, 1], got {channel.dtype}")
     x = torch.from_numpy(np.ascontiguousarray(channel, dtype=np.float32))[None, None]
@@ -78,6 +81,7 @@ def restore_channel(
     Edges below SMALLEST are mirrored to it first. A network of somebody's own, without a receptive_field_radius in its
     `config`, sees whole images: ValueError for a `tile` of pixels without an `overlap`.
     """
+    images.check_channel(channel)
     if min(channel.shape) < SMALLEST:
         mirrored = np.pad(channel, [(0, max(SMALLEST - size, 0)) for size in channel.shape], mode="symmetric")
         options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "progress": progress}
@@ -99,6 +103,8 @@ def restore_channel(
         return predict(model, channel, progress=progress)[0].astype(np.float32)
     if radius is None and overlap is None:
         raise ValueError("how far this network sees is not known: give an overlap in pixels beside the tile")
+    if overlap is not None:
+        overlap = checks.number("the overlap of tiles", overlap, 0, 10**6, whole=True)
     overlap = min(pixels for pixels in (overlap, radius) if pixels is not None)  # more would change nothing
     tile = max(edge - 2 * overlap, 1) if tile is None else tile
     restored = np.empty(channel.shape, np.float32)
@@ -176,12 +182,9 @@ def check_memory(bytes_needed: int) -> None:
 def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
     """Slices for tiles of edge `size`: what the network sees, the part of that to keep, and where it goes.
 
-    Raises ValueError for a size below 1 or an overlap below 0.
+    Raises ValueError for a size that is no whole number from 1 on.
     """
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f'a tile is a number of pixels, at least 1, or "paper", got {size!r}')
-    if overlap < 0:
-        raise ValueError(f"tiles overlap by 0 pixels or more, got {overlap}")
+    size = checks.number('the edge of a tile, if it is not "paper",', size, 1, 10**6, whole=True)
     for top in range(0, shape[0], size):
         for left in range(0, shape[1], size):
             seen, inner, place = [], [], []

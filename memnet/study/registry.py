@@ -163,7 +163,7 @@ EXPERIMENTS = {
 
 def experiment(run: str) -> Experiment:
     """The experiment of that name; ValueError with all the names when there is none."""
-    if run not in EXPERIMENTS:
+    if not isinstance(run, str) or run not in EXPERIMENTS:
         raise ValueError(f"unknown run {run!r}: choose one of {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[run]
 

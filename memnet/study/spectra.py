@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import fft, signal
 from torch import nn
 
-from memnet.protocol import tasks
+from memnet import checks
+from memnet.protocol import images, tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
 from memnet.study import analysis, image_rows
@@ -33,9 +34,10 @@ def power_spectrum(image: np.ndarray, window: str = "hann") -> tuple[np.ndarray,
     the upper left corner); "none" leaves the jump in. White noise of variance s^2 has s^2 everywhere with each.
     Raises ValueError for an unknown window, and for an image that is not (H, W) with sides of 2 or more.
     """
+    images.check_channel(image)
     if window not in WINDOWS:
         raise ValueError(f"unknown window {window!r}: choose one of {', '.join(WINDOWS)}")
-    if image.ndim != 2 or min(image.shape) < 2:
+    if min(image.shape) < 2:
         raise ValueError(f"a spectrum is that of one channel (H, W) with sides of 2 pixels or more, got {image.shape}")
     if window == "mirror":
         radius = np.hypot(*np.ix_(*(np.arange(n) / (2 * n) for n in image.shape)))
@@ -65,8 +67,7 @@ def spectral_density(image: np.ndarray, window: str = "hann", circles: int | Non
     power, radius = power_spectrum(image, window)
     resolved = min(image.shape) // 2
     circles = resolved if circles is None else circles
-    if not 1 <= circles <= resolved:
-        raise ValueError(f"an image of {image.shape} resolves 1 to {resolved} circles, got {circles}")
+    circles = checks.number(f"the number of circles in an image of {image.shape}", circles, 1, resolved, whole=True)
     circle = circle_of(radius, circles).ravel()
     return (np.bincount(circle, power.ravel())[: circles + 1] / np.bincount(circle)[: circles + 1]).copy()
 

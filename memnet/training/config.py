@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields, replace
 from types import UnionType
 from typing import get_args
 
+from memnet import checks
+
 OPTIMISERS = ("SOAP", "AdamW", "SGD")
 PRECISIONS = ("float32", "bfloat16", "auto")
 PAPER_EPOCH = 26917  # batches of 64 in the paper's 1,722,688 patches (section 5.1)
@@ -15,12 +17,6 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
     """ValueError unless a value is one of those that are known."""
     if value not in known:
         raise ValueError(f"unknown {name} {str(value)[:80]!r}: choose one of {', '.join(known)}")
-
-
-def between(name: str, value: float, low: float, high: float) -> None:
-    """ValueError unless a number is in bounds; what is no number is in none."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} is from {low:g} to {high:g}, got {str(value)[:80]}")
 
 
 @dataclass(frozen=True)
@@ -55,18 +51,18 @@ class TrainingConfig:
         one_of("optimiser", self.optimiser, OPTIMISERS)
         one_of("schedule", self.schedule, ("cosine", "staircase"))
         one_of("precision", self.precision, PRECISIONS)
-        between("steps", self.steps, 10, 10**9)
-        between("batch", self.batch, 1, 10**6)
-        between("patch", self.patch, 1, 10**4)
-        between("stride", self.stride, 1, 10**4)
-        between("seed", self.seed, 0, 2**62)
-        between("learning_rate", self.learning_rate, 1e-12, 100)
-        between("weight_decay", self.weight_decay, 0, 1)
-        between("gradient_clip", self.gradient_clip, 1e-12, 1e6)
-        between("input_norm_gamma", self.input_norm_gamma, -100, 100)
-        between("input_norm_beta", self.input_norm_beta, -100, 100)
-        between("frozen_bn_fraction", self.frozen_bn_fraction, 0, 1)
-        between("patch_growth", self.patch_growth, 1, 100)
+        checks.number("steps", self.steps, 10, 10**9, whole=True)
+        checks.number("batch", self.batch, 1, 10**6, whole=True)
+        checks.number("patch", self.patch, 1, 10**4, whole=True)
+        checks.number("stride", self.stride, 1, 10**4, whole=True)
+        checks.number("seed", self.seed, 0, 2**62, whole=True)
+        checks.number("learning_rate", self.learning_rate, 1e-12, 100)
+        checks.number("weight_decay", self.weight_decay, 0, 1)
+        checks.number("gradient_clip", self.gradient_clip, 1e-12, 1e6)
+        checks.number("input_norm_gamma", self.input_norm_gamma, -100, 100)
+        checks.number("input_norm_beta", self.input_norm_beta, -100, 100)
+        checks.number("frozen_bn_fraction", self.frozen_bn_fraction, 0, 1)
+        checks.number("patch_growth", self.patch_growth, 1, 100, whole=True)
         if self.frozen_bn_fraction and self.batch % self.patch_growth**2:
             words = f"{self.batch} patches do not have the pixels of patches of {self.patch_growth} times the edge"
             raise ValueError(f"{words}: choose a batch that is a multiple of {self.patch_growth**2}, or patch_growth=1")
