@@ -347,3 +347,43 @@ def test_any_image_comes_back_as_it_was_written(tmp_path_factory, height, width,
     assert (found.alpha is None) == (alpha is None)
     if alpha is not None:
         np.testing.assert_array_equal(found.alpha, alpha)
+
+
+def test_a_png_that_ends_early_or_lacks_colours_is_refused(read):
+    rows = [row.tobytes() for row in GRAY // 16]
+    palette = bytes(range(0, 240, 5))  # 16 colours
+    assert read(png(rows, 8, 3, (b"PLTE", palette))).pixels.shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(ValueError, match="bytes do not hold"):
+        read(png(rows[:10], 8, 0))
+    for chunks, colours in (([(b"PLTE", palette[:12])], 4), ([], 0)):
+        with pytest.raises(ValueError, match=f"its palette of {colours} does not hold"):
+            read(png(rows, 8, 3, *chunks))
+
+
+def test_a_tiff_palette_of_8_bits_is_no_black_image(read):
+    indexed = Image.fromarray(RGB).quantize(16)
+    colours = np.zeros((3, 256), int)
+    colours[:, :16] = np.reshape(indexed.getpalette()[:48], (16, 3)).T
+    for scale in (257, 1):  # as the standard says, and as some programs write it
+        content = saved(indexed, "TIFF", tiffinfo={320: tuple((colours * scale).ravel().tolist())})
+        np.testing.assert_array_equal(read(content).pixels, np.asarray(indexed.convert("RGB")))
+
+
+def test_signed_gray_levels_are_refused(read):
+    with pytest.raises(ValueError, match="signed gray levels"):
+        read(tiff(16, 1, (DEEP // 2).astype("<i2").tobytes(), sample=2))
+
+
+def test_fewer_bits_than_the_file_has_are_said(read):
+    deep = RGB.astype(">u2") * 257
+    assert read(b"P6\n28 20\n65535\n" + deep.astype(">u2").tobytes()).remarks == ("written with 8 bits",)
+    assert read(b"P6\n28 20\n255\n" + RGB.tobytes()).remarks == ()
+
+
+def test_no_dots_per_inch_are_made_up(read):
+    image, exif = Image.fromarray(RGB), Image.Exif()
+    exif[0x010F] = "camera"
+    assert read(saved(image, "JPEG", exif=exif)).dpi is None
+    assert read(saved(image, "TIFF")).dpi is None
+    for kind in ("JPEG", "TIFF", "PNG"):
+        assert read(saved(image, kind, dpi=(200, 100))).dpi == pytest.approx((200, 100), abs=0.02)

@@ -46,7 +46,7 @@ KINDS = (  # offset, signature, name: of files that are known and not read
     (0, b"<!DOCTYPE", "an HTML page"),
     (0, b"<html", "an HTML page"),
 )
-LARGE = 16_000_000  # pixels from which on a header is checked before memory is taken for what it claims
+LARGE = 16_000_000  # pixels from which on any header is checked before memory is taken for what it claims
 PIXELS_PER_BYTE = {"raw": 8, "zip": 8256, "libtiff": 8256, "gif": 2730}  # the most that a codec can do; others: 512
 
 
@@ -131,11 +131,12 @@ def check_claims(picture: Image.Image, content: bytes, max_pixels: int) -> None:
             f"the image claims {width}x{height} pixels, more pixels than are opened unless asked for: "
             f"raise the limit (--max-megapixels) from {allowed} to {claimed} if you trust it"
         )
+    if picture.format == "PNG" and not png_holds(content, width, height):
+        raise Refused(f"the image claims {width}x{height} pixels, which its {len(content)} bytes do not hold")
     if width * height < LARGE or picture.mode == "1":
         return
     codec = picture.tile[0][0] if picture.tile and picture.format not in ("WEBP", "AVIF") else None  # type: ignore[attr-defined]  # an opened file has it
-    held = width * height <= PIXELS_PER_BYTE.get(codec, 512) * len(content)
-    if not held or (picture.format == "PNG" and not png_holds(content, width, height)):
+    if width * height > PIXELS_PER_BYTE.get(codec, 512) * len(content):
         raise Refused(f"the image claims {width}x{height} pixels, which its {len(content)} bytes do not hold")
 
 

@@ -145,11 +145,12 @@ def decode(content: bytes, max_pixels: int) -> Photograph:
         with opened(content, max_pixels) as picture:
             tile = list(picture.tile)  # type: ignore[attr-defined]  # an opened file has it
             picture.load()
+            check_palette(picture)
             profile, remarks = picture.info.get("icc_profile"), []
             pixels, alpha = deep_pixels(picture, tile, content, max_pixels)
             if pixels is None:
                 pixels, alpha, profile = eight_bit_pixels(picture, content, profile)
-            if pixels.dtype == np.uint8 and (";16" in str(tile) or ";12" in str(tile)):
+            if pixels.dtype == np.uint8 and is_deep(picture, tile):
                 remarks.append("written with 8 bits")
             fitting = profile if profile_fits(profile, b"GRAY" if pixels.ndim == 2 else b"RGB ") else None
             if profile and not fitting:
@@ -162,6 +163,26 @@ def decode(content: bytes, max_pixels: int) -> Photograph:
                 remarks.append("first frame of several")
     pixels, alpha = (None if values is None else turned(values, turn) for values in (pixels, alpha))
     return Photograph(pixels, alpha, **info, remarks=(*remarks, *remark))
+
+
+def check_palette(picture: Image.Image) -> None:
+    """Raise ValueError when pixels of a loaded image have colours that its palette does not hold.
+
+    Some programs write the palette of a TIFF with 8 bits in place of 16, which Pillow makes black: it is put right.
+    """
+    colours = getattr(picture, "tag_v2", {}).get(320)
+    if picture.mode == "P" and colours and max(colours) < 256:
+        picture.putpalette(np.reshape(colours, (3, -1)).T.astype(np.uint8).tobytes())
+    palette = picture.getpalette() or ()
+    if picture.mode == "P" and 3 * np.asarray(picture).max() >= len(palette):
+        raise containers.Refused(f"the image has colours that its palette of {len(palette) // 3} does not hold")
+
+
+def is_deep(picture: Image.Image, tile: list) -> bool:
+    """Whether the samples of a file have more than 8 bits, by what Pillow was to decode or what the TIFF says."""
+    largest = max((value for part in tile for value in np.atleast_1d(part.args) if isinstance(value, int)), default=0)
+    of_netpbm = picture.format == "PPM" and largest > 255  # the white level
+    return of_netpbm or ";16" in str(tile) or max(getattr(picture, "tag_v2", {}).get(258, (8,))) > 8
 
 
 def opened(content: bytes, max_pixels: int) -> Image.Image:
@@ -226,6 +247,8 @@ def scaled_gray(picture: Image.Image, values: np.ndarray) -> np.ndarray:
     """Deep gray levels as uint16: floats from [0, 1], integers from [0, 65535] or what the bits of a TIFF say."""
     if not np.isfinite(values).all():
         raise containers.Refused("the image holds values that are not finite (NaN or infinity)")
+    if getattr(picture, "tag_v2", {}).get(339, (1,))[0] == 2:
+        raise containers.Refused("the TIFF has signed gray levels, whose white is not known: convert it first")
     top = 1 if picture.mode == "F" else min(2 ** bits_of(picture), 65536) - 1
     if values.min() < 0 or values.max() > top:
         raise containers.Refused(f"the image has gray levels outside [0, {top}] ({values.min():g} to {values.max():g})")
@@ -358,13 +381,23 @@ def xmp_of(picture: Image.Image) -> bytes | None:
 def dpi_of(picture: Image.Image, turn: Image.Transpose | None) -> tuple[float, float] | None:
     """Dots per inch (across, down) of the upright image, from its header or else from its EXIF."""
     try:
-        across, down = map(float, picture.info.get("dpi") or exif_dpi(picture.getexif()))
+        across, down = map(float, header_dpi(picture) or exif_dpi(picture.getexif()))
     except Exception:  # nothing is said, or rubbish
         return None
     if not all(math.isfinite(dots) and 1 <= dots <= 100_000 for dots in (across, down)):
         return None
     quarter = turn is not None and turned(np.empty((1, 2)), turn).shape == (2, 1)
     return (down, across) if quarter else (across, down)
+
+
+def header_dpi(picture: Image.Image) -> tuple[float, float] | None:
+    """Dots per inch in the header of a file; None where Pillow puts a number of its own in the place of none."""
+    tags = getattr(picture, "tag_v2", None)
+    if (picture.format == "JPEG" and picture.info.get("jfif_unit") not in (1, 2)) or (
+        tags is not None and 282 not in tags
+    ):
+        return None
+    return picture.info.get("dpi")
 
 
 def exif_dpi(exif: Image.Exif) -> tuple[float, float]:
