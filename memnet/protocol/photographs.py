@@ -180,8 +180,7 @@ def check_palette(picture: Image.Image) -> None:
 
 def is_deep(picture: Image.Image, tile: list) -> bool:
     """Whether the samples of a file have more than 8 bits, by what Pillow was to decode or what the TIFF says."""
-    largest = max((value for part in tile for value in np.atleast_1d(part.args) if isinstance(value, int)), default=0)
-    of_netpbm = picture.format == "PPM" and largest > 255  # the white level
+    of_netpbm = any(part.codec_name in ("ppm", "ppm_plain") and part.args[-1] > 255 for part in tile)  # the white level
     return of_netpbm or ";16" in str(tile) or max(getattr(picture, "tag_v2", {}).get(258, (8,))) > 8
 
 
