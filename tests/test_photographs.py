@@ -378,6 +378,7 @@ def test_fewer_bits_than_the_file_has_are_said(read):
     deep = RGB.astype(">u2") * 257
     assert read(b"P6\n28 20\n65535\n" + deep.astype(">u2").tobytes()).remarks == ("written with 8 bits",)
     assert read(b"P6\n28 20\n255\n" + RGB.tobytes()).remarks == ()
+    assert read(b"P1\n2 1\n0 1\n").remarks == ()
 
 
 def test_no_dots_per_inch_are_made_up(read):

@@ -180,8 +180,8 @@ def check_palette(picture: Image.Image) -> None:
 
 def is_deep(picture: Image.Image, tile: list) -> bool:
     """Whether the samples of a file have more than 8 bits, by what Pillow was to decode or what the TIFF says."""
-    of_netpbm = any(part.codec_name in ("ppm", "ppm_plain") and part.args[-1] > 255 for part in tile)  # the white level
-    return of_netpbm or ";16" in str(tile) or max(getattr(picture, "tag_v2", {}).get(258, (8,))) > 8
+    white = [part.args[1] for part in tile if part.codec_name in ("ppm", "ppm_plain") and isinstance(part.args, tuple)]
+    return max(white, default=0) > 255 or ";16" in str(tile) or max(getattr(picture, "tag_v2", {}).get(258, (8,))) > 8
 
 
 def opened(content: bytes, max_pixels: int) -> Image.Image:
