@@ -185,6 +185,27 @@ def test_parameters_are_typed_literals_with_comments(path):
     assert set(found) <= {node.id for node in read if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
+def stored_names(cell):
+    """The names that a cell assigns to, by statements and by loops, not inside of comprehensions."""
+    tree = ast.parse(cell.source)
+    inner = {
+        id(name)
+        for comprehension in ast.walk(tree)
+        if isinstance(comprehension, ast.comprehension)
+        for name in ast.walk(comprehension.target)
+    }
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in inner)
+    return {name.id for name in names if isinstance(name.ctx, ast.Store)}
+
+
+@notebooks
+def test_no_cell_assigns_to_a_parameter(path):
+    cells = code_of(path)
+    (parameters,) = [stored_names(cell) for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    others = [cell for cell in cells if "parameters" not in cell.metadata.get("tags", [])]
+    assert {cell.id: lost for cell in others if (lost := stored_names(cell) & parameters)} == {}
+
+
 @notebooks
 def test_notebooks_say_what_one_learns_and_needs_and_how_long_it_takes(path):
     texts = [cell.source for cell in nbformat.read(path, as_version=4).cells[:2] if cell.cell_type == "markdown"]
