@@ -7,6 +7,7 @@ import sys
 import tomllib
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
@@ -208,9 +209,19 @@ def test_no_cell_assigns_to_a_parameter(path):
 
 @notebooks
 def test_notebooks_say_what_one_learns_and_needs_and_how_long_it_takes(path):
-    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells[:2] if cell.cell_type == "markdown"]
-    for words in ("**You learn** ", "**You should know** ", "**Minutes:** "):
-        assert words in "\n".join(texts), f"{path.name} does not say: {words}"
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    for words in ("**You learn** ", "**You should know** ", "**Minutes:** ", "**Paper:** [", "ICCV_2017_paper.html)"):
+        assert words in "\n".join(cells[:2]), f"{path.name} does not say: {words}"
+    assert "**Summary.** " in "\n".join(cells[-2:])
+
+
+def test_notebooks_take_no_more_minutes_than_they_say():
+    made = pd.read_csv(paths.FIGURES / "made.csv").query("images == 'embedded'").set_index("item")
+    for item in ITEMS.values():
+        cells = nbformat.read(paths.NOTEBOOKS / item.notebook, as_version=4).cells[:2]
+        text = "\n".join(cell.source for cell in cells)
+        said = int(re.search(r"\*\*Minutes:\*\* (\d+)", text)[1])
+        assert made.seconds.get(item.name, 0) <= 2 * 60 * said, f"{item.name} says {said} minutes"
 
 
 def links_of(path):
