@@ -1,7 +1,9 @@
 """The explorer: its scenes, one memory left out, uploads, controls and views."""
 
+import asyncio
 import base64
 import io
+import time
 from datetime import UTC, datetime
 
 import numpy as np
@@ -24,7 +26,7 @@ def picture_file(shape, kind="PNG"):
 def scene(tiny_runs):
     """A scene of a tiny untrained network of two blocks and two recursions; the caches do not outlive it."""
     yield Scene("camera", "denoising-M6R6", 30, block=2)
-    for cached in (explorer.network_of, explorer.restored):
+    for cached in (explorer.network_of, explorer.restored, explorer.memories_of):
         cached.cache_clear()
     explorer.uploads.clear()
 
@@ -65,6 +67,41 @@ def test_the_slider_has_both_images_and_a_still_one(scene):
     assert "<script" not in bundle["text/html"]  # JupyterLab would drop it
     still = np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
     assert (still[:, :9].max(), still[:, 9:].min(), still.shape) == (0, 255, (12, 18))
+
+
+def test_the_zoom_has_all_images_and_a_still_one(scene):
+    shades = {"input": np.zeros((4, 6)), "y": np.full((4, 6), 0.5), "<original>": np.ones((4, 6))}
+    bundle = widgets.LinkedZoom(shades)._repr_mimebundle_()
+    assert bundle["text/html"].count("data:image/png;base64,") == 3
+    assert "&lt;original&gt;" in bundle["text/html"]
+    assert "<script" not in bundle["text/html"]
+    still = np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
+    assert (still.shape, still[:, :18].max(), still[:, 36:].min()) == ((12, 54), 0, 255)
+
+
+def test_another_upload_of_the_same_name_is_another_image(scene):
+    mine = scene._replace(image="mine.png")
+    explorer.add_upload("mine.png", picture_file((40, 40)))
+    before = explorer.restored(mine)[0]["original"]
+    explorer.add_upload("mine.png", picture_file((60, 60)))
+    assert explorer.restored(mine)[0]["original"].shape == (60, 60) != before.shape
+
+
+def test_of_quick_changes_only_the_last_is_drawn_and_the_loop_goes_on_meanwhile(scene, monkeypatch):
+    panel, drawn, beats = widgets.Explorer(scene), [], []
+    monkeypatch.setattr(panel, "draw", lambda began: drawn.append(panel.scene))
+    monkeypatch.setattr(panel, "prepare", lambda: time.sleep(0.3))
+
+    async def change():
+        for level in (70, 50, 70):
+            panel.level.value = level
+        while not drawn:
+            await asyncio.sleep(0.02)
+            beats.append(panel.message.value)
+
+    asyncio.run(change())
+    assert [shown.level for shown in drawn] == [70]
+    assert sum("working" in message for message in beats) > 3
 
 
 def test_every_view_is_drawn_when_it_is_opened_and_has_a_still_twin(scene):

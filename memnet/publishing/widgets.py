@@ -1,9 +1,11 @@
 """The explorer: controls of ipywidgets above images that are drawn again, and a slider that needs no kernel."""
 
+import asyncio
 import base64
 import io
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 
 import ipywidgets as widgets
@@ -18,6 +20,12 @@ from memnet.study.explorer import Scene
 from memnet.study.spectra import WINDOWS, decibels
 
 ENLARGED = 3  # screen pixels for each pixel of an image
+PAUSE = 0.15  # seconds without a change after which a view is drawn again
+
+
+def data_uri(image: np.ndarray) -> str:
+    """An image (H, W) as the address of a PNG that is in the page itself."""
+    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
 
 
 def png(image: np.ndarray) -> bytes:
@@ -40,7 +48,7 @@ class BeforeAfter:
 
     def html(self) -> str:
         """The page's part: both images as data URIs and a range input that moves the border."""
-        sources = [f"data:image/png;base64,{base64.b64encode(png(i)).decode()}" for i in (self.before, self.after)]
+        sources = [data_uri(image) for image in (self.before, self.after)]
         left, right = map(escape, self.titles)
         return f"""<div class="before-after" style="width: {ENLARGED * self.before.shape[1]}px; max-width: 100%">
 <div style="position: relative">
@@ -58,6 +66,51 @@ class BeforeAfter:
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         return {"text/html": self.html(), "image/png": base64.b64encode(self.png()).decode()}
+
+
+FOLLOW = """const b = this.getBoundingClientRect(), s = this.closest('.linked-zoom').style;
+s.setProperty('--x', 100 * (event.clientX - b.left) / b.width + '%');
+s.setProperty('--y', 100 * (event.clientY - b.top) / b.height + '%')"""  # in HTML: no script is left in a notebook
+SCALED = "width: 100%; display: block; image-rendering: pixelated; transform-origin: var(--x) var(--y)"
+
+
+class LinkedZoom:
+    """Images of one shape (H, W) side by side, by name: one slider enlarges all, around the pixel under the pointer.
+
+    In a browser it works without a kernel; where HTML is not shown, a PNG has the images side by side.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray], zoom: float = 3.0):
+        self.arrays, self.zoom = arrays, zoom
+
+    def html(self) -> str:
+        """The page's part: each image as a data URI, and a range input for the enlargement."""
+        panes = "".join(
+            f"""<div style="flex: 1; min-width: 0">
+<div style="overflow: hidden; cursor: crosshair" onpointermove="{FOLLOW}">
+<img src="{data_uri(image)}" alt="{escape(name)}" style="{SCALED}; transform: scale(var(--zoom))"></div>
+<div>{escape(name)}</div></div>"""
+            for name, image in self.arrays.items()
+        )
+        width = ENLARGED * sum(image.shape[1] for image in self.arrays.values())
+        return f"""<div class="linked-zoom" style="--zoom: {self.zoom:g}; --x: 50%; --y: 50%; max-width: {width}px">
+<div style="display: flex; gap: 8px">{panes}</div>
+<label>zoom <input type="range" min="1" max="8" step="0.5" value="{self.zoom:g}"
+ style="width: 40%; vertical-align: middle"
+ oninput="this.closest('.linked-zoom').style.setProperty('--zoom', this.value)"></label></div>"""
+
+    def png(self) -> bytes:
+        """The images side by side, not enlarged further."""
+        return png(np.concatenate(list(self.arrays.values()), axis=1))
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        return {"text/html": self.html(), "image/png": base64.b64encode(self.png()).decode()}
+
+
+def linked_zoom(scene: Scene) -> LinkedZoom:
+    """Input, output and original of a scene, which are enlarged together."""
+    arrays, _ = explorer.restored(scene)
+    return LinkedZoom({"input": arrays["input"], "y": arrays["$y$"], "original": arrays["original"]})
 
 
 def before_after(scene: Scene) -> BeforeAfter:
@@ -96,15 +149,16 @@ def memory(scene: Scene, shown: str) -> Drawing:
 class Explorer:
     """The controls and four views: before and after, predictions, spectrum, memory.
 
-    Only the view that is open is drawn. Where widgets are not shown, as in a page without a kernel, a PNG of the
-    predictions takes their place.
+    Only the view that is open is drawn. The network runs beside the kernel's own loop, so controls can be moved
+    meanwhile; of changes that follow each other quickly only the last is drawn. Where widgets are not shown, as in a
+    page without a kernel, a PNG of the predictions takes their place.
     """
 
     VIEWS = ("before and after", "predictions", "spectrum", "memory")
 
     def __init__(self, scene: Scene, *, window: str = "hann", shown: str = "B0"):
         check_scene(scene, shown, window)
-        self.busy = False
+        self.busy, self.drawing = False, None
         task = registry.experiment(scene.run).task
         self.image = widgets.Dropdown(options=explorer.image_names(), value=scene.image, description="image")
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="your own")
@@ -141,8 +195,8 @@ class Explorer:
         self.run.observe(self.take_run, "value")
         self.block.observe(self.take_block, "value")
         for control in (self.image, self.level, self.window, self.memory, self.off):
-            control.observe(self.draw, "value")
-        self.tabs.observe(self.draw, "selected_index")
+            control.observe(self.changed, "value")
+        self.tabs.observe(self.changed, "selected_index")
 
     @property
     def scene(self) -> Scene:
@@ -161,7 +215,7 @@ class Explorer:
             self.say(str(error))
             return
         self.set(self.image, explorer.image_names(), name)
-        self.draw()
+        self.changed()
 
     def take_task(self, change: dict) -> None:
         """Offer the runs of another task."""
@@ -185,7 +239,7 @@ class Explorer:
             return
         sources = explorer.sources_of(explorer.network_of(self.run.value), self.block.value)
         self.set(self.memory, sources, self.memory.value if self.memory.value in sources else sources[0])
-        self.draw()
+        self.changed()
 
     def set(self, control: widgets.Widget, options: list, value: object) -> None:
         """Give a control other options and a value without drawing in between."""
@@ -196,12 +250,40 @@ class Explorer:
         finally:
             self.busy = False
 
-    def draw(self, change: dict | None = None) -> None:
-        """Draw the open view; the line above it says how long that took, or what is wrong."""
+    def changed(self, change: dict | None = None) -> None:
+        """Draw the open view soon, in place of one that is still to be drawn."""
         if self.busy:
             return
-        began, scene, number = time.perf_counter(), self.scene, self.tabs.selected_index or 0
+        if self.drawing:
+            self.drawing.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # outside a notebook nobody waits
+            self.draw()
+            return
+        self.drawing = loop.create_task(self.draw_later())
+
+    async def draw_later(self) -> None:
+        """Draw the open view after a pause; what takes long is done in another thread."""
+        await asyncio.sleep(PAUSE)
+        began = time.perf_counter()
         self.say("working ...")
+        with suppress(ValueError):  # `draw` says it
+            await asyncio.to_thread(self.prepare)
+        self.draw(began)
+
+    def prepare(self) -> None:
+        """Compute what the open view shows, for `draw` to find."""
+        scene = self.scene
+        explorer.restored(scene)
+        if self.VIEWS[self.tabs.selected_index or 0] == "memory":
+            explorer.restored(scene._replace(without=""))
+            explorer.maps_of(scene, self.memory.value)
+
+    def draw(self, began: float | None = None) -> None:
+        """Draw the open view; the line above it says how long that took since `began`, or what is wrong."""
+        began = began or time.perf_counter()
+        scene, number = self.scene, self.tabs.selected_index or 0
         try:
             self.pictures[number].value = self.view(number, scene)
             self.pictures[number].layout.display = None
@@ -213,7 +295,7 @@ class Explorer:
     def view(self, number: int, scene: Scene) -> str | bytes:
         """HTML of the first view, PNG of the others."""
         if number == 0:
-            return before_after(scene).html()
+            return f"{before_after(scene).html()}<br>{linked_zoom(scene).html()}"
         draw: list[Callable[[], Drawing]] = [
             lambda: predictions(scene),
             lambda: spectrum(scene, self.window.value),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from memnet.network.model import MemNet
 from memnet.protocol import datasets, images
@@ -61,6 +62,8 @@ def add_upload(name: str, content: bytes) -> str:
     if min(channel.shape) < 16:
         raise ValueError(f"{name}: the image has {channel.shape[1]}x{channel.shape[0]} pixels, 16x16 are needed")
     uploads[name] = crop(channel)
+    for cached in (restored, memories_of):  # another image may have had that name
+        cached.cache_clear()
     return name
 
 
@@ -85,7 +88,7 @@ def network_of(run: str, block: int = 1, without: str = "") -> MemNet:
         return without_memory(network_of(run), block, without)
     if not is_explorable(run):
         raise ValueError(f"{run} has no weights, or no prediction for each block: choose another run")
-    return registry.load(run)
+    return registry.load(run).to(memory_format=torch.channels_last)  # twice as fast
 
 
 def without_memory(network: MemNet, block: int, memory: str) -> MemNet:
@@ -133,13 +136,18 @@ def densities(scene: Scene, window: str) -> dict[str, np.ndarray]:
     return {name: spectra.spectral_density(image, window) for name, image in arrays.items()}
 
 
+@lru_cache(2)  # of 50 MB each
 @torch.no_grad()
+def memories_of(scene: Scene) -> tuple[Tensor, ...]:
+    """The memories (1, 64, H, W) that enter the gate of a scene's block, in the order of `sources_of`."""
+    network = network_of(scene.run)
+    arrays, _ = restored(scene)
+    return walkthrough.gate_memories(network, arrays["input"], scene.block).split(network.config.channels, dim=1)
+
+
 def maps_of(scene: Scene, memory: str, count: int = 8) -> dict[str, np.ndarray]:
     """The `count` feature maps (H, W) in [0, 1] of a memory of the scene's block that vary most, by channel."""
-    network = network_of(scene.run)
-    sources = sources_of(network, scene.block)
-    place = place_of(memory, network, scene.block)
-    arrays, _ = restored(scene)
-    state = walkthrough.gate_memories(network, arrays["input"], scene.block).chunk(len(sources), dim=1)
-    maps = walkthrough.feature_maps([state[place]], count)
+    place = place_of(memory, network_of(scene.run), scene.block)
+    state = memories_of(scene._replace(without=""))[place]
+    maps = walkthrough.feature_maps([state], count)
     return {name.partition(", ")[2]: image for name, image in maps.items()}

@@ -232,7 +232,7 @@ def gate_terms(network: MemNet, images: dict[str, np.ndarray], *, block: int) ->
 
 def gate_memories(network: MemNet, image: np.ndarray, block: int) -> Tensor:
     """What enters gate m = `block` for a channel (H, W): all its memories, concatenated (1, L_m, H, W) (eq. 8)."""
-    x = torch.from_numpy(np.asarray(image, np.float32))[None, None]
+    x = torch.from_numpy(np.asarray(image, np.float32))[None, None].contiguous(memory_format=torch.channels_last)
     memory, unit = network.memories(x)[:block], network.blocks[block - 1]
     states = dict(enumerate(unit.recursive_unit(memory[-1]), start=1))
     by_name = {f"B{i}": b for i, b in enumerate(memory)} | {f"H{r}": h for r, h in states.items()}
