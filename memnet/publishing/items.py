@@ -20,8 +20,10 @@ class Item:
 ITEMS = {
     item.name: item
     for item in (
-        Item("start", "01_start.ipynb", "three pictures restored", ("start", "start_scores")),
-        Item("network", "02_network.ipynb", "figs. 1-3: structures, counts", ("fig1", "fig2", "fig3", "layers")),
+        Item("start", "01_start.ipynb", "three images restored", ("start", "start_scores")),
+        Item(
+            "network", "02_network.ipynb", "figs. 1-3: how the network is connected", ("fig1", "fig2", "fig3", "layers")
+        ),
         Item(
             "training",
             "03_training.ipynb",
@@ -36,11 +38,16 @@ ITEMS = {
             "a network of the study trained; what the paper's would cost",
             ("train", "trainings", "training_cost"),
         ),
-        Item("table1", "04_table1_ablations.ipynb", "table 1: NL, NS, MemNet", ("table1", "order", "order_by_seed")),
+        Item(
+            "table1",
+            "04_table1_ablations.ipynb",
+            "table 1: without one of the memories",
+            ("table1", "order", "order_by_seed"),
+        ),
         Item(
             "fig4",
             "05_fig4_spectra.ipynb",
-            "fig. 4: spectra of y_4, y_6",
+            "fig. 4: spectra of predictions",
             ("fig4a", "fig4b", "fig4c", "claims", "fig4_borders", "fig4_errors", "fig4_blocks", "fig4_bands"),
         ),
         Item(
@@ -78,10 +85,10 @@ ITEMS = {
         Item(
             "beyond",
             "13_beyond.ipynb",
-            "any level; tiles, turns",
+            "other levels, tiles, orientations",
             ("levels_sigma", "levels_scale", "levels_quality", "levels", "ways"),
         ),
-        Item("exercises", "14_exercises.ipynb", "exercises, checked", ("exercises",)),
+        Item("exercises", "14_exercises.ipynb", "exercises that check your answer", ("exercises",)),
         Item(
             "by_hand",
             "15_by_hand.ipynb",
@@ -91,7 +98,7 @@ ITEMS = {
         Item(
             "section4",
             "16_section4.ipynb",
-            "section 4 live: Highway, DRCN, DenseNet",
+            "section 4: Highway, DRCN, DenseNet, trained live",
             ("section4_gradients", "section4_curves", "section4_supervision", "section4", "section4_gates"),
             # With 1 or 2 threads: gain 0.42 dB while it rises and 0.2 at the end, kept 0.011, loss 6e-4 apart.
             tolerances=(("gain", 0.6), ("kept", 0.05), ("loss", 1e-3)),
@@ -99,7 +106,7 @@ ITEMS = {
         Item(
             "explorer",
             "17_explorer.ipynb",
-            "explorer: widgets, and the same views still",
+            "an explorer with controls",
             ("explorer_predictions", "explorer_spectrum", "explorer_memory"),
         ),
     )
