@@ -22,15 +22,17 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="""MemNet, reproduced: restore pictures, and re-make the paper's tables and figures.
+    help="""MemNet, reproduced: restore images, and re-make the paper's tables and figures.
 
-Exit codes: 0 all is done, 1 some pictures or items failed and the others are done, 2 nothing could be done.""",
+Exit codes: 0 everything is done, 1 some images or items failed and the others are done, 2 nothing could be done.""",
 )
-data = typer.Typer(no_args_is_help=True, help="The benchmark pictures: list, check, fetch and pack them.")
+data = typer.Typer(no_args_is_help=True, help="List, check, fetch and pack the benchmark images.")
 app.add_typer(data, name="data")
 
-Task = Annotated[str, typer.Option(help="denoising, super-resolution (or sr) or jpeg.")]
-Level = Annotated[int | None, typer.Option(help="The scale of super-resolution: 2, 3 or 4. The others take none.")]
+Task = Annotated[str, typer.Option(help="What to do: denoising, super-resolution (or sr) or jpeg.")]
+Level = Annotated[
+    int | None, typer.Option(help="How much super-resolution enlarges: 2, 3 or 4. The other tasks take no level.")
+]
 
 
 def exit_with_message(command: Callable) -> Callable:
@@ -87,20 +89,22 @@ def restore(
     output: Annotated[
         Path,
         typer.Option(
-            help="Folder for the results, made if missing, perhaps that of the images. For one image also the name of "
-            "a file (.png, .jpg, .tif, .webp).",
+            help="Folder for the results. It is made if it is missing, and may be the folder of the images. For one "
+            "image also the name of a file (.png, .jpg, .tif, .webp).",
             readable=False,
         ),
     ],
     level: Level = None,
     run: Annotated[
-        str | None, typer.Option(help="Another trained network, such as jpeg-M6R6 for qualities 10 and 20.")
+        str | None, typer.Option(help="Use another trained network, such as jpeg-M6R6 for qualities 10 and 20.")
     ] = None,
-    strength: Annotated[float, typer.Option(help="From 0, the input, to 1, the whole change.", min=0, max=1)] = 1.0,
+    strength: Annotated[
+        float, typer.Option(help="How much is changed: 0 gives the input, 1 the full result.", min=0, max=1)
+    ] = 1.0,
     luma_only: Annotated[
         bool,
         typer.Option(
-            "--luma-only", help="The paper's way: restore brightness alone, in a third of the time; colour noise stays."
+            "--luma-only", help="Restore brightness alone, as in the paper, in a third of the time. Colour noise stays."
         ),
     ] = False,
     compare: Annotated[
@@ -108,24 +112,30 @@ def restore(
     ] = False,
     tile: Annotated[
         str | None,
-        typer.Option(help="Restore in tiles of this edge, or 'paper'; what the free memory allows if left out."),
+        typer.Option(help="Restore in tiles of this edge, or 'paper' for the paper's. Default: what fits the memory."),
     ] = None,
     overlap: Annotated[
         int | None,
         typer.Option(
-            help="Pixels by which tiles overlap: exact if left out; with 56 no pixel is half a gray level off.", min=0
+            help="Overlap of tiles in pixels. Default: exact results. 56 changes no pixel by half a grey level.",
+            min=0,
         ),
     ] = None,
     precision: Annotated[
         str,
-        typer.Option(help="float32, or bfloat16: faster on some processors, 0.06 to 0.23 gray levels off on average."),
+        typer.Option(
+            help="float32, or bfloat16: faster on some processors, off by 0.06 to 0.23 grey levels on average."
+        ),
     ] = "float32",
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="The mean over eight orientations: better, in eight times the time.")
+        bool,
+        typer.Option(
+            "--ensemble", help="Take the mean over eight flipped and rotated copies: better, in eight times the time."
+        ),
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace results that are there already.")] = False,
     max_megapixels: Annotated[
-        float, typer.Option(help="Larger images are refused: raise it for one that you trust.", min=0)
+        float, typer.Option(help="Larger images are refused. Raise the limit for an image that you trust.", min=0)
     ] = 250,
 ) -> None:
     """Restore images of your own; results are PNG files named after the task.
@@ -135,14 +145,14 @@ def restore(
     `memnet restore small/ --task super-resolution --level 3 --output large`
 
     Tasks, by what you see. **denoising**: grain and coloured speckle. **jpeg**: squares, and ripples around edges.
-    **super-resolution**: small and jagged when enlarged. Noise level and JPEG quality need not be given.
+    **super-resolution**: small and jagged when enlarged. You need not know the noise level or the JPEG quality.
 
-    Not for blur, for motion, or for what a phone has already smoothed: the networks learnt Gaussian noise, bicubic
-    shrinking and JPEG alone. What is lost does not come back: faces and letters are not invented.
+    The networks learned Gaussian noise, bicubic shrinking and JPEG compression. They do not remove blur or motion, and
+    cannot bring back what a phone has already smoothed. They invent no faces and no letters.
 
-    About half a minute a megapixel of the result on two processor cores. Of a colour image, denoising restores
-    brightness and both channels of colour, in three times that; deblocking the colours at half their size, in 1.5 times
-    that; super-resolution brightness alone. What stays of JPEG: colours that ran over an edge.
+    A megapixel of the result takes about half a minute on two processor cores. Denoising restores brightness and both
+    colour channels, in three times that. JPEG deblocking restores the colours at half their size, in 1.5 times that;
+    colours that ran over an edge stay. Super-resolution restores brightness alone.
 
     Results keep 16 bits, transparency, EXIF, XMP, colour profile and dots per inch.
     """
@@ -234,25 +244,29 @@ def progress_of(title: str) -> Callable[[float], None]:
 @app.command()
 @exit_with_message
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A trained run; `memnet runs` lists them.")],
-    images: Annotated[Path | None, typer.Option(help="A folder of clean pictures.")] = None,
+    run: Annotated[str, typer.Argument(help="A trained network by name; `memnet runs` lists them.")],
+    images: Annotated[Path | None, typer.Option(help="A folder of clean images to degrade and restore.")] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Or a data set by name: embedded, Set5, S14, Classic5 ...")
+        str | None, typer.Option(help="Or a data set by name: embedded, Set5, S14, Classic5, ...")
     ] = None,
     level: Annotated[
-        int | None, typer.Option(help="Sigma, scale or quality; all the task's levels if left out.")
+        int | None, typer.Option(help="Noise sigma, scale or JPEG quality. Default: all levels of the task.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first pictures of a data set.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Measure only the first images of a data set.", min=1)] = None,
     tile: Annotated[
-        str | None, typer.Option(help="Restore in tiles: 'paper', or the edge of exact ones. Such rows are not kept.")
+        str | None,
+        typer.Option(help="Restore in tiles of this edge, or 'paper' for the paper's tiles. The rows are not stored."),
     ] = None,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="The mean over eight orientations. Such rows are not kept.")
+        bool,
+        typer.Option(
+            "--ensemble", help="Take the mean over eight flipped and rotated copies. The rows are not stored."
+        ),
     ] = False,
-    fresh: Annotated[bool, typer.Option(help="Measure again what is stored in data/results.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Measure again, and do not use what is stored in data/results.")] = False,
 ) -> None:
-    """Measure PSNR and SSIM of a run, on a data set (rows are kept in data/results) or on a folder of images.
+    """Measure PSNR and SSIM of a network on a data set (stored in data/results) or on a folder of images.
 
     `memnet evaluate sr-M6R6 --dataset Set5 --level 3`
 
@@ -316,42 +330,47 @@ def check_tile(tile: str | None) -> int | str | None:
 @app.command()
 @exit_with_message
 def train(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs by name; `memnet runs` lists them.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Networks by name; `memnet runs` lists them.")],
     minutes: Annotated[
-        float | None, typer.Option(help="Budget of this command, for all runs; 30 without --steps.")
+        float | None,
+        typer.Option(help="Time for this command, all networks together. Default: 30, if --steps is not given."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Steps of each training; what the budget holds if left out.")
+        int | None, typer.Option(help="Steps of each training. Default: as many as fit in the minutes.")
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="soap if left out, adamw, or paper (SGD as in section 5.1).")
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="soap (default), adamw, or paper (SGD as in section 5.1).")] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", help="NAME=VALUE: another value than the preset's, such as seed=1."),
+        typer.Option(
+            "--parameter", "-p", help="NAME=VALUE: change one setting of the preset, such as seed=1. Can be repeated."
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for weights, log and state; data/weights.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for weights, log and checkpoint. Default: data/weights.")
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what is unfinished, skip what is finished, begin the others.")
+        bool, typer.Option("--resume", help="Continue unfinished trainings, skip finished ones, start the others.")
     ] = False,
-    continue_: Annotated[
-        bool, typer.Option("--continue", help="Another training stage from finished weights.")
-    ] = False,
+    continue_: Annotated[bool, typer.Option("--continue", help="Train finished weights for another stage.")] = False,
     grow: Annotated[
-        bool, typer.Option("--grow", help="Another stage with the run's number of recursions, after fewer.")
+        bool, typer.Option("--grow", help="Add the recursions that a shorter network lacks, and train another stage.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again over what is there.")] = False,
-    eager: Annotated[bool, typer.Option("--eager", help="On a GPU: neither torch.compile nor a CUDA graph.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start again and replace the files that are there.")
+    ] = False,
+    eager: Annotated[
+        bool, typer.Option("--eager", help="On a GPU, use neither torch.compile nor a CUDA graph.")
+    ] = False,
 ) -> None:
-    """Train runs of the paper, one after another, inside a budget. Exit code 1 while one of them is unfinished.
+    """Train networks, one after another, within a time. The exit code is 1 while one of them is unfinished.
 
-    `memnet train sr-M6R6-scratch --output mine --minutes 60` plans as many steps as end in an hour.
+    `memnet train sr-M6R6-scratch --output mine --minutes 60` makes as many steps as fit in an hour.
 
-    `memnet train sr-plain sr-skip --output mine --steps 30000 --minutes 9 --resume`: the same again until all are done.
+    `memnet train sr-plain sr-skip --output mine --steps 30000 --minutes 9 --resume`: repeat this until all are done.
 
     `memnet train sr-M6R6-scratch --output mine -p recursions=1 --minutes 40`, then `--grow --minutes 20`.
 
-    `memnet train sr-plain --output mine --steps 1500 -p batch=8 -p patch=24` is what two CPU cores do in minutes.
+    `memnet train sr-plain --output mine --steps 1500 -p batch=8 -p patch=24` takes minutes on two CPU cores.
 
     `torchrun --nproc-per-node 4 -m memnet.cli train sr-M6R6-scratch --output mine --minutes 60`: on four GPUs.
     """
@@ -436,20 +455,23 @@ def speed_of(weights: Path) -> str:
 @exit_with_message
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[ITEM]...", help="Items by name; all of them if left out.")
+        list[str] | None, typer.Argument(metavar="[ITEM]...", help="Items by name (see --list). Default: all.")
     ] = None,
     images: Annotated[
-        str, typer.Option(help="embedded, benchmark, or auto: benchmark where they are on disk.")
+        str, typer.Option(help="embedded, benchmark, or auto: benchmark if they are on disk, else embedded.")
     ] = "auto",
     parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; all notebooks that run must declare it.")
+        list[str] | None,
+        typer.Option(
+            "--parameter", "-p", help="NAME=VALUE: set a parameter of the notebooks. Each of them must have it."
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the files; build/figures if left out.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Measure all rows again.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Folder for the files. Default: build/figures.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again, and do not use stored numbers.")] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="For maintainers: write to figures/, which is committed.")
+        bool, typer.Option("--update", help="For maintainers: write to figures/, which git tracks.")
     ] = False,
-    listing: Annotated[bool, typer.Option("--list", help="Only list the items.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the items and do nothing else.")] = False,
 ) -> None:
     """Re-make tables and figures by running their notebooks, and compare them with the committed ones in figures/.
 
@@ -478,16 +500,16 @@ def reproduce(
 @app.command()
 @exit_with_message
 def export(
-    run: Annotated[str, typer.Argument(help="A trained run; `memnet runs` lists them.")],
+    run: Annotated[str, typer.Argument(help="A trained network by name; `memnet runs` lists them.")],
     output: Annotated[Path, typer.Option(help="The file to write.")],
-    form: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
-    rgb: Annotated[bool, typer.Option("--rgb", help="RGB in and out; one channel (luma or gray) if left out.")] = False,
+    form: Annotated[str, typer.Option("--format", help="The format: onnx.")] = "onnx",
+    rgb: Annotated[bool, typer.Option("--rgb", help="Take and give RGB. Default: one channel (luma or gray).")] = False,
 ) -> None:
-    """Write a trained network as an ONNX file, for programs without torch: values in [0, 1], any height and width.
+    """Write a trained network as an ONNX file, for programs without torch. It takes values in [0, 1] of any image size.
 
     `memnet export denoising-M6R6-any --format onnx --rgb --output denoising.onnx`
 
-    Networks of super-resolution take the image after bicubic enlargement. With --rgb, denoising restores brightness
+    Networks for super-resolution take the image after bicubic enlargement. With --rgb, denoising restores brightness
     and colour, the other tasks brightness alone.
     """
     from memnet.network import checkpoints
@@ -512,7 +534,7 @@ def export(
 @app.command()
 @exit_with_message
 def runs() -> None:
-    """List the trained networks of the paper: what they are for and how far they are trained."""
+    """List all networks: what each is for, and how long it was trained."""
     from memnet.study import registry
 
     typer.echo(registry.listing())
@@ -521,12 +543,12 @@ def runs() -> None:
 @app.command()
 @exit_with_message
 def why(
-    table: Annotated[str, typer.Argument(help="1 to 6.")],
+    table: Annotated[str, typer.Argument(help="Number of the table: 1 to 6.")],
     dataset: Annotated[str, typer.Argument(help="A data set of the table, or embedded.")],
-    level: Annotated[int, typer.Argument(help="Sigma, scale or quality.")],
-    method: Annotated[str, typer.Argument(help="As the table has it.")] = "MemNet",
+    level: Annotated[int, typer.Argument(help="Noise sigma, scale or JPEG quality.")],
+    method: Annotated[str, typer.Argument(help="The method, as the table names it.")] = "MemNet",
 ) -> None:
-    """Say where a number of a table comes from: weights, images, protocol, commit, command, when and where measured.
+    """Say where a number of a table comes from: weights, images, protocol, commit, command, date and machine.
 
     `memnet why 3 S14 30 MemNet`
     """
@@ -545,7 +567,7 @@ def write_report() -> None:
         typer.echo(path)
 
 
-Sets = Annotated[list[str] | None, typer.Argument(help="Data sets; all of them if left out.")]
+Sets = Annotated[list[str] | None, typer.Argument(help="Data sets by name. Default: all.")]
 
 
 @data.command("list")
@@ -566,7 +588,7 @@ def data_list() -> None:
 @data.command("check")
 @exit_with_message
 def data_check(sets: Sets = None) -> None:
-    """Compare the files on disk with the manifest's SHA-256."""
+    """Check that the files on disk are the originals (by their SHA-256), and say what is missing."""
     import collections
 
     from memnet.protocol import datasets
@@ -588,7 +610,7 @@ def data_check(sets: Sets = None) -> None:
 @exit_with_message
 def data_fetch(
     sets: Sets = None,
-    jobs: Annotated[int, typer.Option(help="Downloads at a time.", min=1, max=64)] = 8,
+    jobs: Annotated[int, typer.Option(help="How many downloads run at the same time.", min=1, max=64)] = 8,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are not the originals.")] = False,
 ) -> None:
     """Download the images that are missing, from the public addresses in data/manifest.csv."""
@@ -608,7 +630,7 @@ def data_pack(
     output: Annotated[Path, typer.Option(help="The file to write.")],
     sets: Sets = None,
 ) -> None:
-    """Put data sets into one file for another machine, where MEMNET_DATA names it.
+    """Put data sets into one file for another machine. There, set MEMNET_DATA to this file.
 
     `memnet data pack T91 BSDS500/train BSD100 Set5 S14 Classic5 --output pack.zip`
     """
