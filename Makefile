@@ -5,15 +5,17 @@ VENV := .venv
 READY := $(VENV)/ready
 EXTRAS ?= dev
 SITE := build/site
+OLDEST := checkpoints degradations evaluation hints images metrics model photographs plots restoration spectra tables tasks
 INDEX_cpu := --extra-index-url https://download.pytorch.org/whl/cpu
 INSTALL = $(VENV)/bin/python -m pip install --constraint constraints.txt $(INDEX_$(TORCH))
 
-.PHONY: help setup reproduce test quick-test test-browser classroom lab explore benchmark site lint clean
+.PHONY: help setup reproduce test quick-test test-oldest test-browser classroom lab explore benchmark site lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
 	@echo "make test        run all tests"
 	@echo "make quick-test  run the tests that take two minutes on two cores"
+	@echo "make test-oldest   test with the oldest versions of the packages, in build/oldest"
 	@echo "make test-browser  run notebooks in JupyterLab in a Chromium that is installed"
 	@echo "make classroom   write the notebooks without the answers to build/classroom/"
 	@echo "make lab         open JupyterLab on the notebooks; ARGS=... are passed on to it"
@@ -43,6 +45,12 @@ test: $(READY)
 
 quick-test: $(READY)
 	$(VENV)/bin/python -m pytest -q -m "not notebooks and not slow"
+
+test-oldest:
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install --constraint constraints-oldest.txt $(INDEX_$(TORCH)) \
+		--editable . hypothesis nbformat pytest pyyaml
+	build/oldest/bin/python -m pytest -q -W default -m "not notebooks and not slow" $(OLDEST:%=tests/test_%.py)
 
 test-browser: $(READY)
 	$(INSTALL) --editable '.[dev,site]'

@@ -10,15 +10,18 @@ import sys
 import sysconfig
 import threading
 import tomllib
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from memnet import extras, paths
 from memnet.protocol import datasets, images
-from memnet.study import registry
+from memnet.study import registry, train_run
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -30,9 +33,9 @@ def required():
     return [requirement for requirement in map(Requirement, lines) if requirement.name != "memnet"]
 
 
-def locked():
-    """The version of each package in constraints.txt."""
-    lines = (paths.ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def locked(file="constraints.txt"):
+    """The version of each package in a file of constraints."""
+    lines = (paths.ROOT / file).read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
@@ -41,6 +44,39 @@ def test_locked_versions_are_in_the_ranges():
     for requirement in required():
         assert requirement.specifier.contains(versions[requirement.name]), requirement
     assert versions["torch"] == "2.13.0"
+
+
+def test_the_oldest_versions_are_the_lower_ends_of_the_ranges():
+    oldest = locked("constraints-oldest.txt")
+    ranges = {requirement.name: requirement.specifier for requirement in map(Requirement, PROJECT["dependencies"])}
+    assert list(oldest) == list(ranges)
+    for name, version in oldest.items():
+        (lower,) = [limit.version for limit in ranges[name] if limit.operator == ">="]
+        assert Version(lower) == Version(version), name
+    table = (paths.ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
+    for name, version in oldest.items():
+        assert f"| {name} | {version} | {locked()[name]} |" in table
+
+
+def test_every_mention_of_the_repository_has_the_address_of_the_project():
+    address = PROJECT["urls"]["Repository"]
+    name = address.removeprefix("https://github.com/")
+    texts = {
+        file: (paths.ROOT / file).read_text(encoding="utf-8")
+        for file in ("README.md", "CITATION.cff", "docs/installation.md", "binder/colab.ipynb")
+    }
+    for file, text in texts.items():
+        assert address in text, file
+        assert set(re.findall(r"[\w.-]+/memnet-reproduced(?![\w-])", text)) == {name}, file
+    assert f"https://mybinder.org/v2/gh/{name}/" in texts["README.md"]
+    assert f"https://colab.research.google.com/github/{name}/blob/main/binder/colab.ipynb" in texts["README.md"]
+
+
+def test_the_first_cell_for_colab_touches_neither_torch_nor_numpy():
+    book = nbformat.read(paths.ROOT / "binder" / "colab.ipynb", as_version=4)
+    cell = next(cell.source for cell in book.cells if cell.cell_type == "code")
+    assert "%pip install --quiet --no-deps --editable memnet-reproduced" in cell
+    assert f"```ipython\n{cell}\n```" in (paths.ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
 
 
 def test_every_dependency_has_a_lower_and_an_upper_bound_and_is_named_once():
@@ -74,6 +110,24 @@ def test_a_missing_extra_is_named():
     with pytest.raises(ValueError, match=r"drawing needs not_there_at_all: run `pip install 'memnet\[lab\]'`"):
         extras.require("not_there_at_all", extra="lab", purpose="drawing")
     assert extras.require("numpy", extra="lab", purpose="drawing") is np
+
+
+def test_a_fetch_without_the_extra_is_one_sentence_before_any_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "requests", None)
+    with pytest.raises(ValueError, match=r"^fetching files needs requests: run `pip install 'memnet\[fetch\]'`$"):
+        datasets.fetch(["Set5"], progress=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no /proc")
+def test_a_weights_folder_that_takes_no_files_is_named(weights_table, server, monkeypatch):
+    address, file = server
+    weights_table("sr-M6R1", datasets.sha256(file), address)
+    monkeypatch.setattr("memnet.paths.WEIGHTS", Path("/proc/weights"))  # read-only for every user
+    with pytest.raises(ValueError, match=r"^/proc/weights takes no weights \(.*\): name a folder .* MEMNET_WEIGHTS$"):
+        registry.load("sr-M6R1")
+    with pytest.raises(ValueError, match=r"^/proc/weights takes no weights \(.*\): name a folder .* MEMNET_WEIGHTS$"):
+        train_run.train_run("sr-plain", progress=False)
 
 
 @pytest.fixture

@@ -39,6 +39,25 @@ def test_notebooks_that_were_not_executed_are_named(tmp_path):
         prepare.sources(tmp_path)
 
 
+def test_a_notebook_that_an_error_ended_is_named(tmp_path):
+    executed_notebooks(tmp_path / "executed")
+    assert len(prepare.sources(tmp_path / "executed")) == len(list(paths.NOTEBOOKS.glob("*.ipynb")))
+    path = tmp_path / "executed" / "02_network.ipynb"
+    book = nbformat.read(path, as_version=4)
+    book.cells[-1].outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=[]))
+    nbformat.write(book, path)
+    with pytest.raises(ValueError, match=r"lacks 02_network.ipynb, or an error ended them"):
+        prepare.sources(tmp_path / "executed")
+
+
+def test_badges_become_links():
+    text = "[![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/x)"
+    assert prepare.without_badges(text) == "[Binder](https://mybinder.org/v2/gh/x)"
+    readme = prepare.without_badges((paths.ROOT / "README.md").read_text(encoding="utf-8"))
+    assert "](https://mybinder.org/v2/gh/" in readme
+    assert "![Binder]" not in readme
+
+
 def pages_of(site):
     """The pages of a built site, without the templates that themes leave in _static."""
     return [page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts]
@@ -50,8 +69,9 @@ def executed_notebooks(folder):
     for path in paths.NOTEBOOKS.glob("*.ipynb"):
         book = nbformat.read(path, as_version=4)
         figure = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+        worked_in = nbformat.v4.new_output("execute_result", {"text/plain": "/somewhere/.memnet-abc"})
         injected = nbformat.v4.new_code_cell("images = 'embedded'", metadata={"tags": ["injected-parameters"]})
-        book.cells.append(nbformat.v4.new_code_cell("figure", outputs=[figure]))
+        book.cells.append(nbformat.v4.new_code_cell("figure", outputs=[figure, worked_in]))
         book.cells.insert(2, injected)
         book.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
         nbformat.write(book, folder / path.name)
@@ -81,6 +101,7 @@ def test_pages_hold_no_injected_cell_and_no_address_that_is_loaded_from_elsewher
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert "images = &#39;embedded&#39;" not in text
+        assert "/somewhere/.memnet-" not in text
         assert loaded.findall(text) == [], page
 
 

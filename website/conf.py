@@ -6,7 +6,7 @@ project = "MemNet, reproduced"
 author = "The contributors"
 release = memnet.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
-exclude_patterns = ["npm/**"]
+exclude_patterns = ["npm/**", "binder/**"]
 
 nb_execution_mode = "off"  # the notebooks come with their outputs
 nb_ipywidgets_js = {}  # live widgets would be loaded from a public server; their pictures are shown
@@ -23,4 +23,7 @@ default_role = "code"  # docstrings use plain backticks
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_theme_options = {"show_toc_level": 2, "use_download_button": True, "use_fullscreen_button": False}

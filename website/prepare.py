@@ -14,10 +14,11 @@ from memnet.study import registry
 
 HERE = Path(__file__).resolve().parent
 PAGES = ("README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md")
-FOLDERS = ("docs", "figures", "benchmarks")
+FOLDERS = ("docs", "figures", "benchmarks", "binder")
 MATHJAX = "mathjax/es5"
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 EQUATION = re.compile(r"^(\$\$.*?)\\quad \((\d+)(?:\\text\{-\}(\d+))?\)\$\$$", re.MULTILINE)
+BADGE = re.compile(r"!\[(\w+)\]\(https://[^)]+\)")
 REFERENCE = re.compile(r"(?<![\w\[(])eqs?\. (\d+)(?:-(\d+))?")
 
 
@@ -43,11 +44,19 @@ def copy_pages(source: Path) -> None:
     """Copy the pages of the repository, in its folders, so that their links to each other hold."""
     for name in filter(lambda name: (paths.ROOT / name).is_file(), PAGES):
         shutil.copy(paths.ROOT / name, source)
+    (source / "README.md").write_text(
+        without_badges((source / "README.md").read_text(encoding="utf-8")), encoding="utf-8"
+    )
     for name in FOLDERS:
         shutil.copytree(paths.ROOT / name, source / name, ignore=shutil.ignore_patterns("*.pdf", "*.json"))
     (source / "data" / "weights").mkdir(parents=True)
     for name in ("README.md", "manifest.csv", "weights.csv", "weights/README.md"):
         shutil.copy(paths.DATA / name, source / "data" / name)
+
+
+def without_badges(text: str) -> str:
+    """Markdown whose badges, images of other servers, are plain links."""
+    return BADGE.sub(r"\1", text)
 
 
 def copy_notebooks(executed: Path, target: Path) -> None:
@@ -62,16 +71,31 @@ def copy_notebooks(executed: Path, target: Path) -> None:
         for cell in book.cells:
             if cell.cell_type == "markdown":
                 cell.source = with_references(with_numbers(cell.source, linked), numbers)
+            else:
+                cell.outputs = [output for output in cell.outputs if not names_temporary_folder(output)]
         nbformat.write(book, target / name)
 
 
+def names_temporary_folder(output: nbformat.NotebookNode) -> bool:
+    """Whether an output is only the folder, gone since, in which the notebook worked."""
+    return f"/{paths.TEMPORARY}" in output.get("data", {}).get("text/plain", "")
+
+
 def sources(executed: Path) -> list[Path]:
-    """The notebooks of the repository; ValueError where one is not in the folder of executed ones."""
+    """The notebooks of the repository; ValueError where one has not been executed, or not to its end."""
     notebooks = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
-    missing = [path.name for path in notebooks if not (executed / path.name).is_file()]
+    missing = [path.name for path in notebooks if not complete(executed / path.name)]
     if missing:
-        raise ValueError(f"{executed} lacks {', '.join(missing)}: run `make reproduce` first")
+        raise ValueError(f"{executed} lacks {', '.join(missing)}, or an error ended them: run `make reproduce` first")
     return notebooks
+
+
+def complete(path: Path) -> bool:
+    """Whether a notebook is there and no cell of it ended with an error."""
+    if not path.is_file():
+        return False
+    cells = nbformat.read(path, as_version=4).cells
+    return all(output.output_type != "error" for cell in cells for output in cell.get("outputs", []))
 
 
 def equations(book: nbformat.NotebookNode) -> set[int]:

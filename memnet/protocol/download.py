@@ -70,8 +70,10 @@ def receive(url: str, size: int) -> bytearray:
 def download_all(files: Sequence[File], *, jobs: int, progress: bool) -> list[str]:
     """Download files side by side; a sentence for each that did not come, with the reason, the first FAILURES of them.
 
-    Ctrl-C and the limits of time end it at once: what still hangs is left to threads that keep no process.
+    Ctrl-C and the limits of time end it at once: what still hangs is left to threads that keep no process. Raises
+    ValueError where the extra `fetch` is not installed.
     """
+    require("requests", extra="fetch", purpose="fetching files")
 
     def attempt(file: File) -> str | None:
         try:

@@ -1,5 +1,6 @@
 """Every network of the study by name: its task, configuration, training images and weights."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -193,7 +194,8 @@ def trained(run: str) -> bool:
 def fetch_weights(run: str) -> None:
     """Download the weights of a run into paths.WEIGHTS by data/weights.csv, the table of run, sha256 and address.
 
-    Raises ValueError where the table has no address for the run, or what comes has another SHA-256.
+    Raises ValueError where the table has no address for the run, what comes has another SHA-256, or the folder
+    takes no files.
     """
     table = pd.read_csv(paths.DATA / "weights.csv", index_col="run", keep_default_na=False)
     if run not in table.index or not table.address[run]:
@@ -202,10 +204,21 @@ def fetch_weights(run: str) -> None:
             "or name the folder data/weights of a checkout of this project in MEMNET_WEIGHTS"
         )
     file = download.File(weights_path(run), table.address[run], table.sha256[run])
+    make_weights_folder(file.path.parent)
     try:
         download.download(file)
     except (OSError, ValueError) as error:
         raise ValueError(f"the weights of {run} did not come from {file.url} ({error})") from error
+
+
+def make_weights_folder(folder: Path) -> None:
+    """Make a folder for weights; ValueError, with what to do, where it takes no files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        words = f"{folder} takes no weights ({error.strerror})"
+        raise ValueError(f"{words}: name a folder of your own by --output or MEMNET_WEIGHTS") from error
 
 
 def load(run: str) -> nn.Module:

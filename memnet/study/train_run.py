@@ -258,11 +258,11 @@ def ready_to_train(
 
 @contextmanager
 def only_training(lock: Path) -> Iterator[None]:
-    """Hold the lock of a run's files; ValueError while another training writes to them."""
+    """Hold the lock of a run's files; ValueError while another training writes them, or nobody can."""
     if fcntl is None or not distributed.is_main_process():
         yield
         return
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    registry.make_weights_folder(lock.parent)
     while True:
         with lock.open("a") as file:
             try:
