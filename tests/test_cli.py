@@ -409,7 +409,7 @@ def test_evaluate_goes_on_without_pictures_that_cannot_be_measured(tiny_runs, tm
         assert f"{folder}/{words}" in line
     assert [line.split(",")[4] for line in file.read_text().splitlines()] == ["image", "c"]
     (folder / "c.png").unlink()
-    refused(memnet(*asked), "no picture of", "could be measured", "a.png")
+    refused(memnet(*asked), "no image of", "could be measured", "a.png")
 
 
 def test_wrong_use_of_evaluate(tiny_runs, tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def test_a_disk_that_is_full_leaves_the_rows_as_they_were(rows_file, model, monk
 
 
 def test_a_limit_is_one_picture_at_least(rows_file, model):
-    with pytest.raises(ValueError, match="1 picture or more, got 0"):
+    with pytest.raises(ValueError, match="1 image or more, got 0"):
         measure(model, limit=0)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from memnet.protocol import datasets
 from memnet.study import section4
 from memnet.training.sampler import Patches
-from memnet.training.validation import ValidationSet
+from memnet.training.validation import ValidationSet, split
 
 
 def convolutions(network):
@@ -22,6 +22,13 @@ def test_each_network_predicts_what_it_is_given_and_repeats_itself(name):
     assert {prediction.shape for prediction in (y, *y_m)} == {x.shape}
     assert torch.equal(network(x), again(x))
     assert name in section4.CONNECTIONS
+
+
+def test_no_gradient_vanishes_before_the_training_as_the_notebook_says():
+    learn, _ = split([image.pixels for image in datasets.pictures("embedded")])
+    x, clean, _ = Patches(learn, task="denoising", patch=24).draw(8, torch.Generator().manual_seed(1))
+    for name in section4.NETWORKS:
+        assert section4.gradient_norms(section4.build(name), x, clean).argmax() == 0, name
 
 
 def test_an_unknown_network_is_refused_with_all_the_names():

@@ -20,29 +20,30 @@ NEAR = 0.15  # dB below the paper's number that count as reproduced
 WEIGHTS_HEAD = """# Weights
 
 `memnet report` writes this table from the histories inside the files (safetensors, float32). A row is a training
-stage; each stage of a run started from the weights of the one before. `gain` is the PSNR gain over the input in dB on
-the validation set (crops of training images that are not trained on), mean over the task's levels (of the runs `-any`
-over three of theirs: sigma 5, 40, 75 and quality 5, 40, 80). RUN.csv is the log of the last stage.
+stage. It starts from the weights of the stage before. `gain` is the PSNR gain over the input in dB on the validation
+set (crops of training images from which the network does not learn), mean over the levels of the task. For the runs
+`-any` it is the mean over three levels: sigma 5, 40, 75, or quality 5, 40, 80. RUN.csv is the log of the last stage.
 
-`R` is the network's recursions in that stage, `rate` the peak learning rate, `frozen` the share of the steps, the last
-ones, with frozen batch-norm statistics, `patches` how patches were drawn in these steps, and `growth` how many times
-larger their edge was then. `initial model` marks a stage that gained nothing. The stages of a run's parent are listed
-with the parent, unless it has been trained again since. `memnet train RUN --continue` trains another stage.
+`R` is the number of recursions in that stage, and `rate` the peak learning rate. `frozen` is the share of the steps,
+at the end, with frozen batch-norm statistics. In these steps `patches` says how patches were drawn, and `growth` how
+many times larger their edge was. `kept` says which weights were chosen. `initial model` marks a stage that brought
+nothing. The stages of a run's parent are listed with the parent, unless it has been trained again since. `memnet
+train RUN --continue` trains another stage.
 
-On the H200 the number of steps was planned from the first 160 or 223 steps of a stage. These steps warmed up as in a
-training of 20,000 steps, for `denoising-M6R1` more slowly than `memnet train` would.
+On the H200 the number of steps was planned from the first 160 or 223 steps of a stage. The learning rate rose in
+these steps as in a training of 20,000 steps. For `denoising-M6R1` it rose more slowly than with `memnet train`.
 
-The last stage of `sr-M6R6` was planned with 27,558 steps and stopped in the frozen ones. Its weights are the average as
-it was before these. Its log has losses of single steps.
+The last stage of `sr-M6R6` was planned with 27,558 steps. It was stopped after the batch-norm statistics had been
+frozen. Its weights are the running average from before the freezing. Its log has the losses of single steps.
 
-In `jpeg-M6R1` and after the last stage but one of `denoising-M6R6` and `jpeg-M6R6` the batch-norm statistics were
-corrected after the training: validation had mixed them, by a tenth, with those of one validation crop. Corrected, each
-network had its gain again to the last digit. `jpeg-M6R6` had started from `jpeg-M6R1` before the correction.
+The batch-norm statistics of `jpeg-M6R1`, and of the last stage but one of `denoising-M6R6` and `jpeg-M6R6`, were
+corrected after the training. The validation had changed them: one tenth came from a validation crop. The corrected
+networks have the same gain to the last digit. `jpeg-M6R6` started from `jpeg-M6R1` before the correction.
 """
 REPORT_HEAD = f"""# Report
 
-Every item beside the paper, written by `memnet report` from the files in `figures/` and nowhere else. A cell is *at or
-above the paper*, *within {NEAR} dB*, *below* (by PSNR, in dB), or says what is missing.
+`memnet report` writes this page from the files in `figures/`. It compares every item with the paper. A cell is *at or
+above the paper*, *within {NEAR} dB*, or *below* (by PSNR, in dB), or it says what is missing.
 """
 
 
@@ -196,7 +197,7 @@ def made_by(record: dict) -> str:
     values = ", ".join(f"{who} {number:.2f}" for who, number in both if number is not None)
     headline = f"{title}: {values}.\n\n" if title else ""
     return headline + (
-        f"Made from notebooks/{record['notebook']} on the {record['images']} pictures in {made['seconds']:.0f} s. "
+        f"Made from notebooks/{record['notebook']} on the {record['images']} images in {made['seconds']:.0f} s. "
         f"Weights: {weights}. Pictures: {sets}. Protocol {record['protocol']}; {versions}; "
         f"commit {made['commit']}. {measured}\n\n"
         f"Files: {files}.\n"

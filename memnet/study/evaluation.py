@@ -89,7 +89,7 @@ def evaluate(
 
 def with_progress(pictures: Sequence, title: str, *, progress: bool):
     """The images with a progress bar on a terminal's stderr that appears after two seconds."""
-    return tqdm(pictures, desc=title, unit="picture", disable=None if progress else True, delay=2, leave=False)
+    return tqdm(pictures, desc=title, unit="image", disable=None if progress else True, delay=2, leave=False)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -142,5 +142,5 @@ def folder_rows(
         except ValueError as error:
             wrong.append(f"{Path(path) / picture.name}: {error}")
     if not rows:
-        raise ValueError(f"no picture of {path} could be measured; the first: {wrong[0]}")
+        raise ValueError(f"no image of {path} could be measured; the first: {wrong[0]}")
     return pd.DataFrame(rows)[COLUMNS], wrong

@@ -144,7 +144,7 @@ def norms_measured() -> np.ndarray:
 
 EXERCISES = {
     "noise": Exercise(
-        "White noise of 25 grey levels is added to a picture: what is its PSNR (dB), on average?",
+        "White noise of 25 grey levels is added to an image: what is the PSNR (dB) of the noisy image, on average?",
         "the error is the noise, and its mean square is sigma^2; the range is 255 grey levels",
         noise_solution,
         noise_measured,

@@ -192,7 +192,7 @@ def measure(
 def check_limit(limit: int | None) -> None:
     """ValueError for a limit below 1."""
     if limit is not None and limit < 1:
-        raise ValueError(f"a limit is 1 picture or more, got {limit}")
+        raise ValueError(f"a limit is 1 image or more, got {limit}")
 
 
 def add_row(path: Path, row: pd.DataFrame, *, key: dict, measured: set[str], order: list[str]) -> pd.DataFrame:
