@@ -1,5 +1,7 @@
 """ONNX files give the numbers of the networks that they were made of."""
 
+import re
+import subprocess
 import sys
 from copy import deepcopy
 
@@ -8,12 +10,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from memnet import paths
 from memnet.cli import app
 from memnet.network.folded import inference_form
 from memnet.network.model import Config, StackConfig, build
 from memnet.protocol import datasets, images
 from memnet.restoration import arrays, export
 from memnet.study import registry
+
+DOCUMENT = paths.ROOT / "docs" / "restoring.md"
 
 
 def session(path):
@@ -27,6 +32,16 @@ def difference(path, model, x):
     with torch.inference_mode():
         exact = deepcopy(model).double()(torch.from_numpy(x.astype(np.float32)).double())
     return 255 * np.abs(y - exact.numpy()).max()
+
+
+def rounding_of_both(path, model, x):
+    """`difference` for an input on which float32 errs: the error of torch is as large, within a factor of 2."""
+    with torch.inference_mode():
+        x = torch.from_numpy(x.astype(np.float32))
+        of_torch = 255 * (model(x) - deepcopy(model).double()(x.double())).abs().max().item()
+    of_onnx = difference(path, model, x.numpy())
+    assert of_torch / 2 < of_onnx < 2 * of_torch
+    return of_onnx
 
 
 def trained(config):
@@ -79,6 +94,20 @@ def test_an_rgb_file_of_denoising_gives_what_restore_gives(tmp_path):
     assert export.rgb_channels("sr") == 1
 
 
+def test_the_program_without_torch_restores(tmp_path):
+    for package in ("onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="the extra `export` is not installed")
+    model, image = trained(Config(1, 1, channels=4)), datasets.embedded_colour()[0][1][:12, :9]
+    export.export_onnx(model, tmp_path / "denoising.onnx", channels=3, metadata={})
+    images.write_picture(tmp_path / "photo.png", image)
+    program = re.search(r"## Without torch.*?```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[1]
+    code = f"import sys\nsys.modules['torch'] = None\n{program}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = arrays.restore(image, task="denoising", model=model).astype(int)
+    assert np.abs(images.read_picture(tmp_path / "restored.png") - expected).max() <= 1
+
+
 @pytest.mark.slow
 def test_a_shipped_network_is_exported_within_a_ten_thousandth_of_a_grey_level(tmp_path):
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
@@ -86,6 +115,8 @@ def test_a_shipped_network_is_exported_within_a_ten_thousandth_of_a_grey_level(t
     result = CliRunner().invoke(app, ["export", "sr-M6R6", "--output", str(path)])
     assert result.exit_code == 0, result.output
     model = registry.load("sr-M6R6")
+    assert rounding_of_both(path, model, np.random.default_rng(0).random((1, 1, 64, 48))) < 5e-4
+    assert rounding_of_both(path, model, np.indices((1, 1, 64, 48)).sum(0) % 2.0) < 5e-4  # a checkerboard
     for picture in datasets.pictures("embedded")[:3]:
         assert difference(path, model, images.to_float(picture.pixels[:64, :48])[None, None]) < 1e-4
 
