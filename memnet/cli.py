@@ -1,6 +1,7 @@
 """The command line: memnet restore | evaluate | train | export | reproduce | report | runs | data."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -51,7 +52,7 @@ def exit_with_message(command: Callable) -> Callable:
             echo_error(error)
             raise typer.Exit(WRONG_USE) from error
         except OSError as error:
-            echo_error(f"{error.filename or 'a file'}: {error.strerror or error}")
+            echo_error(f"{error.filename or 'the output or a file'}: {error.strerror or error}")
             raise typer.Exit(WRONG_USE) from error
 
     return wrapped
@@ -70,6 +71,7 @@ def at_home(value):
 
 
 @app.callback(invoke_without_command=True)
+@exit_with_message
 def main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -156,6 +158,7 @@ def restore(
 
     Results keep 16 bits, transparency, EXIF, XMP, colour profile and dots per inch.
     """
+    from memnet import checks
     from memnet.network import folded
     from memnet.protocol import tasks
     from memnet.restoration import arrays, files
@@ -182,7 +185,7 @@ def restore(
         luma_only=luma_only,
         compare=compare,
         overwrite=overwrite,
-        max_pixels=int(max_megapixels * 1e6),
+        max_pixels=int(checks.number("--max-megapixels", max_megapixels, 0, 1e9) * 1e6),
         progress=lambda number, source: progress_of(f"[{number}/{total}] {source}"),
         **pieces,
     )
@@ -208,7 +211,7 @@ def echo(message: object) -> None:
     """One line on stdout, if anybody still reads it: what is said after writing is never a failure."""
     try:
         typer.echo(one_line(message))
-    except BrokenPipeError:
+    except OSError:  # a closed pipe, a full disk
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
@@ -322,8 +325,8 @@ def check_tile(tile: str | None) -> int | str | None:
     """The tile of `restoration.restore_channel` that was asked for."""
     if tile is None or tile == "paper":
         return tile
-    if not tile.isdigit() or int(tile) < 1:
-        raise ValueError(f"a tile is 'paper' or a number of pixels, got {tile!r}")
+    if not re.fullmatch("[1-9][0-9]{0,5}", tile):
+        raise ValueError(f"a tile is 'paper' or a number of pixels below a million, got {tile!r:.80}")
     return int(tile)
 
 

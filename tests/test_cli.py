@@ -511,3 +511,40 @@ def test_what_the_system_refuses_is_one_sentence(tiny_runs, tmp_path):
     result = memnet(*words, "--csv", file)
     assert result.exit_code == cli.WRONG_USE
     assert result.stderr.splitlines()[-1] == f"memnet: {file}: {os.strerror(errno.ENAMETOOLONG)}"
+
+
+def test_an_output_that_leads_in_a_circle_is_refused(tiny_runs, tmp_path, colour_picture):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    for name in ("loop", "loop.png"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    words = ("restore", tmp_path / "a.png", "--task", "jpeg", "--output")
+    refused(memnet(*words, tmp_path / "loop"), "loop cannot be made a folder")
+    refused(memnet(*words, tmp_path / "loop.png"), "leads in a circle", code=cli.SOME_FAILED)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["--version"], ["data", "list"]])
+def test_an_output_that_takes_nothing_is_named(words):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "memnet.cli", *words]
+        done = subprocess.run(command, cwd=paths.ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == cli.WRONG_USE
+    assert done.stderr.splitlines()[0] == "memnet: the output or a file: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--tile", "²"),
+        ("--tile", "٣"),
+        ("--tile", "9" * 5000),
+        ("--max-megapixels", "inf"),
+        ("--max-megapixels", "1e99"),
+    ],
+)
+def test_numbers_beyond_all_bounds_are_refused(tiny_runs, tmp_path, colour_picture, option, value):
+    images.write_picture(tmp_path / "a.png", colour_picture)
+    result = memnet("restore", tmp_path / "a.png", "--task", "jpeg", "--output", tmp_path / "o", option, value)
+    refused(result, option.strip("-").split("-")[-1])
+    assert len(result.stderr) < 300

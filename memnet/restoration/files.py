@@ -1,5 +1,6 @@
 """Restore image files: read, restore, write, with what a photograph carries beside its pixels."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,15 +41,18 @@ def expand(sources: Iterable[Path]) -> tuple[list[Path], list[str], list[str]]:
     for source in sources:
         try:
             for file in picture_files(source) if source.is_dir() else [source]:
-                files.setdefault(file.resolve(), file)
+                files.setdefault(real(file), file)
             left_out += others_in(source) if source.is_dir() else []
         except ValueError as error:
             wrong.append(str(error))
         except OSError as error:
             wrong.append(f"{source}: {error.strerror}")
-        except RuntimeError:  # of `resolve`, up to Python 3.12
-            wrong.append(f"{source}: this link leads in a circle")
     return list(files.values()), wrong, left_out
+
+
+def real(path: Path) -> str:
+    """Where a path leads, links followed; one that leads in a circle is itself."""
+    return os.path.realpath(path)
 
 
 def others_in(folder: Path) -> list[str]:
@@ -95,8 +99,8 @@ def without_results(sources: Sequence[Path], output: Path, **names) -> tuple[lis
     if names_a_file(output):
         return list(sources), []
     targets = targets_for(sources, output, **names)
-    made = {path.resolve() for target in targets for path in (target, comparison_of(target))}
-    results = [source for source in sources if source.resolve() in made and photographs.written_by_us(source)]
+    made = {real(path) for target in targets for path in (target, comparison_of(target))}
+    results = [source for source in sources if real(source) in made and photographs.written_by_us(source)]
     kept = [source for source in sources if source not in results]
     return kept, [f"{source}: left out, this is a result of this command" for source in results]
 
@@ -109,12 +113,12 @@ def restore_all(
     `progress(number, source)` gives a function that is called with the share of that file that is done. `options` are
     those of `restore_file`.
     """
-    resolved = {source.resolve() for source in sources}
+    resolved = {real(source) for source in sources}
     targets = targets_for(sources, output, task=task, scale=scale)
     for number, (source, target) in enumerate(zip(sources, targets, strict=True), start=1):
         begin, result, error = time.perf_counter(), None, None
         try:
-            if target.resolve() in resolved:
+            if real(target) in resolved:
                 raise ValueError(
                     f"{source}: its result would replace {target}, which is to be restored: choose another --output"
                 )
