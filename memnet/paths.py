@@ -71,7 +71,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     It lies in the same folder under a name of its own, so writers side by side cannot mix their files. It is on the
     disk before it is renamed, so a power cut leaves the old content or the new one. Its mode follows the umask. A link
-    is followed. Raises ValueError when `path` is a folder, a device, a pipe or a link in a circle, and OSError when it cannot be written.
+    is followed. Raises ValueError when `path` is a folder, a device, a pipe or a link that leads in a circle, and
+    OSError when it cannot be written.
     """
     path = Path(os.path.realpath(path))
     if path.is_symlink():
