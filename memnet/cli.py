@@ -149,8 +149,9 @@ def restore(
     Tasks, by what you see. **denoising**: grain and coloured speckle. **jpeg**: squares, and ripples around edges.
     **super-resolution**: small and jagged when enlarged. You need not know the noise level or the JPEG quality.
 
-    The networks learned Gaussian noise, bicubic shrinking and JPEG compression. They do not remove blur or motion, and
-    cannot bring back what a phone has already smoothed. They invent no faces and no letters.
+    The networks learned Gaussian noise, not the noise of a phone's camera, bicubic shrinking and JPEG compression. They
+    do not remove blur or motion, and cannot bring back what a phone has already smoothed. They invent no faces and no
+    letters.
 
     A megapixel of the result takes about half a minute on two processor cores. Denoising restores brightness and both
     colour channels, in three times that. JPEG deblocking restores the colours at half their size, in 1.5 times that;
