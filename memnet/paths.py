@@ -1,5 +1,6 @@
 """The folders of the repository and of the images, and how files are written."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -95,6 +96,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if descriptor is not None:
             os.close(descriptor)
         partial.unlink(missing_ok=True)
+
+
+def checked_text(path: Path) -> str:
+    """The text of a file that SHA256SUMS, beside it, names; ValueError unless it is what that says.
+
+    The sum is over the text with line ends of one character, so that checkouts on Windows have it too. A file that is
+    changed on purpose gets a new line there: `sha256sum *.csv > SHA256SUMS`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = (path.parent / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): restore it from the repository") from error
+    if f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}" not in lines:
+        raise ValueError(f"{path} is not what SHA256SUMS beside it says: restore both from the repository")
+    return text
 
 
 def write_text(path: Path, text: str) -> None:

@@ -209,7 +209,7 @@ def test_ctrl_c_stops_a_fetch_at_once_and_leaves_nothing(library, tmp_path):
         lines = ["dataset,path,bytes,sha256,url"]
         for row in library["rows"]:
             lines.append(f"Set5,{row['path']},222,{row['sha256']},http://127.0.0.1:{server.server_port}/silent/a.bmp")
-        (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+        with_sum(tmp_path / "manifest.csv", "\n".join(lines) + "\n")
         script = (
             "import sys, pathlib\nfrom memnet import cli, paths\npaths.MANIFEST = pathlib.Path(sys.argv[1])\n"
             "print('ready', flush=True)\ncli.app(['data', 'fetch', 'Set5'])"
@@ -225,6 +225,12 @@ def test_ctrl_c_stops_a_fetch_at_once_and_leaves_nothing(library, tmp_path):
     assert errors.strip().splitlines()[-1].startswith("memnet: stopped")
     assert "Traceback" not in errors
     assert [path for path in library["root"].rglob("*") if path.is_file()] == []
+
+
+def with_sum(path, text):
+    """Write a text, and SHA256SUMS beside it."""
+    path.write_text(text)
+    (path.parent / "SHA256SUMS").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}\n")
 
 
 GOOD = "Set5,Set5/a.bmp,222," + "0" * 64 + ",https://example.org/a.bmp"
@@ -247,7 +253,7 @@ GOOD = "Set5,Set5/a.bmp,222," + "0" * 64 + ",https://example.org/a.bmp"
 )
 def test_a_manifest_that_is_broken_or_leaves_the_folder_is_named(tmp_path, monkeypatch, line, reason):
     monkeypatch.setattr("memnet.paths.MANIFEST", tmp_path / "manifest.csv")
-    (tmp_path / "manifest.csv").write_text(f"dataset,path,bytes,sha256,url\n{line}\n")
+    with_sum(tmp_path / "manifest.csv", f"dataset,path,bytes,sha256,url\n{line}\n")
     with pytest.raises(ValueError, match=reason) as error:
         datasets.manifest.__wrapped__()
     assert str(tmp_path / "manifest.csv") in str(error.value)

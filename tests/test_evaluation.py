@@ -1,6 +1,5 @@
 """Rows: what they hold, and that a stale one is never taken for a fresh one."""
 
-import json
 import subprocess
 import sys
 
@@ -290,21 +289,17 @@ def test_two_processes_that_add_rows_to_one_file_lose_none(tmp_path):
     assert {made["commit"] for made in store.provenances(key)} == {"1", "2"}
 
 
-def test_rows_that_were_changed_are_refused_and_those_without_a_hash_are_nobodys(rows_file, model):
+def test_rows_that_were_changed_or_have_no_hash_are_refused(rows_file, model):
     measure(model)
     good = rows_file.read_text()
     first, _, text = good.partition("\n")
-    damaged = ["", "[]\n", "null\n", "# {}", "# 1\n" + text, good[:-20], good.replace("a", "b", 1)]
+    damaged = ["", "[]\n", "null\n", "# {}", "# 1\n" + text, "# " + "[" * 10**5, good[:-20], good.replace("a", "b", 1)]
     damaged += [good.replace('"seed": 0', '"seed": 1'), first.replace('"sha256": "', '"sha256": "0') + "\n" + text]
+    damaged += [good.replace("sha256", "sha257")]
     for content in damaged:
         rows_file.write_text(content)
-        if content == "# {}":
-            continue
         with pytest.raises(ValueError, match=r"embedded-3\.csv holds no rows as .* remove it"):
             store.read_rows(rows_file)
-    key = {name: value for name, value in json.loads(first[2:]).items() if name != "sha256"}
-    rows_file.write_text(f"# {json.dumps(key)}\n{text}")
-    assert store.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures") is None
 
 
 def test_committed_rows_carry_a_hash():

@@ -1,6 +1,7 @@
 """Files are written whole or not at all, under temporary names that nobody shares."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,3 +103,21 @@ def test_the_home_folder_is_found_in_memnet_data(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MEMNET_DATA", "~/images")
     assert paths.images_root() == tmp_path / "images"
+
+
+@pytest.mark.parametrize("path", [paths.MANIFEST, *sorted(paths.PAPER.glob("*.csv"))], ids=lambda path: path.name)
+def test_a_digit_changed_in_a_committed_table_is_found(tmp_path, path):
+    copy = tmp_path / path.name
+    (tmp_path / "SHA256SUMS").write_bytes((path.parent / "SHA256SUMS").read_bytes())
+    text = path.read_text(encoding="utf-8")
+    for good in (text, text.replace("\n", "\r\n")):
+        copy.write_bytes(good.encode())
+        assert paths.checked_text(copy) == text
+    digit = next(number for number, sign in enumerate(text) if sign.isdigit())
+    for bad in (text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :], "", text[:-1], "\udcff" + text):
+        copy.write_bytes(bad.encode(errors="surrogateescape"))
+        with pytest.raises(ValueError, match=rf"{re.escape(str(copy))} .*from the repository"):
+            paths.checked_text(copy)
+    copy.unlink()
+    with pytest.raises(ValueError, match="cannot be read"):
+        paths.checked_text(copy)

@@ -123,3 +123,9 @@ def test_what_the_changelog_says_is_there_now_is_there():
         elif "." in name:
             within = "memnet.tasks." if name.startswith("Task.") else "memnet."
             assert pkgutil.resolve_name(within + name.removeprefix("memnet."))
+
+
+def test_weights_of_another_run_under_its_name_are_refused(tiny_runs):
+    (tiny_runs / "jpeg-M6R6.safetensors").write_bytes((tiny_runs / "denoising-M6R6.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"jpeg-M6R6\.safetensors holds weights of denoising-M6R6"):
+        memnet.load("jpeg-M6R6")

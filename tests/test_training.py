@@ -539,3 +539,23 @@ def test_alpha_weighs_the_final_prediction_against_the_intermediate_ones():
     assert torch.isclose(supervised_loss(model, x, clean, alpha=1.0), final)
     assert torch.isclose(supervised_loss(model, x, clean, alpha=0.4), 0.4 * final + 0.3 * sum(others))
     assert torch.isclose(supervised_loss(model, x, clean), (final + sum(others)) / 3)  # the paper's 1 / (M + 1)
+
+
+LOG = "step,seconds,loss,rate,norm,gain,skipped\n10,1.5,0.1,0.001,0.2,0.5,0\n20,2.5,0.1,0.001,0.2,0.6,0\n"
+
+
+def test_a_log_that_a_power_cut_left_unfinished_is_read_up_to_there(tmp_path):
+    path = tmp_path / "a.csv"
+    assert loop.read_log(path) == []
+    for rest in ("", "30,3.5,0.1", "30,3.5\x00\x00"):
+        path.write_text(LOG + rest)
+        assert [row["step"] for row in loop.read_log(path)] == [10, 20]
+
+
+@pytest.mark.parametrize(
+    "change", [("20,", "5,"), ("20,", "x,"), ("0.6", "nan"), (",0.6", ""), ("step", "stop"), ("2.5", "\x00")]
+)
+def test_a_broken_log_is_named(tmp_path, change):
+    (tmp_path / "a.csv").write_text(LOG.replace(*change))
+    with pytest.raises(ValueError, match=r"a\.csv, line [23]: this is no row of a training's log"):
+        loop.read_log(tmp_path / "a.csv")

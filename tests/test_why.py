@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from memnet import paths
 from memnet.publishing import why
 from memnet.study import registry, store
 
@@ -30,7 +31,7 @@ def test_cells_without_a_network_say_so():
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        (("9", "S14", 30, "MemNet"), "no .*table9.csv"),
+        (("9", "S14", 30, "MemNet"), "no .*table9.json"),
         (("3", "Set5", 30, "MemNet"), "nothing on Set5 at level 30: it has .*S14 30"),
         (("3", "S14", 31, "MemNet"), "nothing on S14 at level 31"),
         (("3", "S14", 30, "Memnet"), "no method 'Memnet': it has .*MemNet"),
@@ -39,3 +40,23 @@ def test_cells_without_a_network_say_so():
 def test_a_cell_that_is_not_there_is_said_with_what_there_is(cell, reason):
     with pytest.raises(ValueError, match=reason):
         why.why(*cell)
+
+
+def test_a_table_that_is_not_what_its_record_says_is_refused(tmp_path, monkeypatch):
+    for name in ("benchmark/table3.json", "benchmark/table3.csv", "made.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((paths.FIGURES / name).read_bytes())
+    monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
+    table, record, made = (tmp_path / name for name in ("benchmark/table3.csv", "benchmark/table3.json", "made.csv"))
+    good = why.why("3", "S14", 30, "MemNet")
+    for path, change, reason in (
+        (table, ("29.", "28."), "table3.csv is not what its record says"),
+        (record, ('"rows": [', '"lines": ['), "table3.json is no record of the item"),
+        (made, ("commit", "comet"), "made.csv has other columns"),
+    ):
+        text = path.read_text()
+        path.write_text(text.replace(*change))
+        with pytest.raises(ValueError, match=reason):
+            why.why("3", "S14", 30, "MemNet")
+        path.write_text(text)
+    assert why.why("3", "S14", 30, "MemNet") == good

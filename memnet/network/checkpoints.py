@@ -46,7 +46,7 @@ def parse(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> t
         model = without_values(CONFIGS[network.pop("class")](**network))
         model.load_state_dict(tensors)
         return model.eval(), json.loads(metadata["history"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is of a network that is not known here ({error})") from error
     except RuntimeError as error:
         raise ValueError(f"{path} does not hold the tensors of its network ({error})") from error

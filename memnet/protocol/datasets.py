@@ -109,11 +109,11 @@ class Pictures(Sequence):
 def manifest() -> tuple[dict, ...]:
     """Rows of data/manifest.csv: dataset, path, bytes (int), sha256 and url of every original file.
 
-    Raises ValueError, with the file and its line, when a row is broken or its path leaves the images' folder.
+    Raises ValueError, with the file and its line, when a row is broken or its path leaves the images' folder, and when
+    the file is not what SHA256SUMS beside it says.
     """
-    with paths.MANIFEST.open(newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.DictReader(file)
-        rows = tuple(check_entry(row, f"{paths.MANIFEST}, line {reader.line_num}") for row in reader)
+    reader = csv.DictReader(io.StringIO(paths.checked_text(paths.MANIFEST)))
+    rows = tuple(check_entry(row, f"{paths.MANIFEST}, line {reader.line_num}") for row in reader)
     if not rows:
         raise ValueError(f"{paths.MANIFEST} holds no file: restore it from the repository")
     return rows

@@ -4,6 +4,7 @@
 independent copy is known, shown with MARK.
 """
 
+import io
 from functools import cache
 
 import pandas as pd
@@ -26,8 +27,9 @@ PICTURES = {  # how many images each of the paper's test sets has (section 5.1)
 
 @cache
 def read(name: str) -> pd.DataFrame:
-    """A file of data/paper, read once; callers get copies."""
-    return pd.read_csv(paths.PAPER / f"{name}.csv", keep_default_na=False, na_values={"psnr": "", "ssim": ""})
+    """A file of data/paper, read once; callers get copies. ValueError when it is not what SHA256SUMS there says."""
+    text = paths.checked_text(paths.PAPER / f"{name}.csv")
+    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values={"psnr": "", "ssim": ""})
 
 
 def tables() -> pd.DataFrame:

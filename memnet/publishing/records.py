@@ -9,6 +9,7 @@ from memnet import paths
 from memnet.publishing import items
 
 VARYING = ("commit", "seconds")  # of a record: what changes at every run, although the files do not
+PARTS = {"files": dict, "parameters": dict, "weights": dict, "pictures": dict, "rows": list, "protocol": int}
 MADE_COLUMNS = ["item", "images", "seconds", "commit"]
 
 
@@ -22,9 +23,9 @@ def read(name: str, folder: Path) -> dict | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["item"] == name and all(isinstance(record[part], dict) for part in ("files", "parameters")):
+        if record["item"] == name and all(isinstance(record[part], kind) for part, kind in PARTS.items()):
             return record
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise ValueError(f"{path} is no record of the item {name}: make it again with `memnet reproduce {name} --update`")
 
@@ -46,7 +47,15 @@ def lasting(record: dict) -> dict:
 def made() -> pd.DataFrame:
     """When the committed items were made: a row for each item and kind of images, with MADE_COLUMNS."""
     path = paths.FIGURES / "made.csv"
-    return pd.read_csv(path, dtype={"commit": str}) if path.exists() else pd.DataFrame(columns=MADE_COLUMNS)
+    if not path.exists():
+        return pd.DataFrame(columns=MADE_COLUMNS)
+    try:
+        table = pd.read_csv(path, dtype={"commit": str, "item": str, "images": str})
+    except ValueError as error:  # those of pandas are
+        raise ValueError(f"{path} is no table ({error}): restore it from the repository") from error
+    if list(table.columns) != MADE_COLUMNS:
+        raise ValueError(f"{path} has other columns than {', '.join(MADE_COLUMNS)}: restore it from the repository")
+    return table
 
 
 def made_of(name: str, images: str) -> dict:

@@ -1,5 +1,8 @@
 """Where a number of tables 1-6 comes from: weights, images, protocol, commit, command, measuring."""
 
+import hashlib
+import io
+
 import pandas as pd
 
 from memnet import paths
@@ -14,8 +17,10 @@ def why(table: str, dataset: str, level: int, method: str) -> str:
     """
     name = f"table{table.removeprefix('table')}"
     images = "embedded" if dataset == "embedded" else "benchmark"
-    cell = find_cell(name, images, dataset, level, method)
-    record, made = records.read(name, paths.FIGURES / images) or {}, records.made_of(name, images)
+    record, made = records.read(name, paths.FIGURES / images), records.made_of(name, images)
+    if record is None:
+        raise ValueError(f"there is no {paths.FIGURES / images / name}.json: tables are table1 to table6")
+    cell = find_cell(name, images, dataset, level, method, record["files"])
     facts = {
         "cell": f"{name}, {dataset}, level {level}, {method}",
         "paper": numbers(cell.paper_psnr, cell.paper_ssim) + (f" ({cell.confidence})" if pd.notna(cell.psnr) else ""),
@@ -28,12 +33,13 @@ def why(table: str, dataset: str, level: int, method: str) -> str:
     return "\n".join(f"{title:9} {fact}" for title, fact in facts.items())
 
 
-def find_cell(name: str, images: str, dataset: str, level: int, method: str) -> pd.Series:
-    """A row of a committed table; ValueError with the rows that there are when it is none of them."""
+def find_cell(name: str, images: str, dataset: str, level: int, method: str, files: dict[str, str]) -> pd.Series:
+    """A row of a committed table whose hash is among its record's `files`; ValueError, with its rows, for no such."""
     path = paths.FIGURES / images / f"{name}.csv"
-    if not path.is_file():
-        raise ValueError(f"there is no {path}: tables are table1 to table6")
-    cells = pd.read_csv(path)
+    content = path.read_bytes() if path.is_file() else b""
+    if files.get(path.name) != hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]:
+        raise ValueError(f"{path} is not what its record says: make it again with `memnet reproduce {name} --update`")
+    cells = pd.read_csv(io.BytesIO(content))
     found = cells[(cells["dataset"] == dataset) & (cells["level"] == level)]
     if found.empty:
         places = ", ".join(f"{dataset} {level}" for dataset, level in cells.groupby(["dataset", "level"]).groups)

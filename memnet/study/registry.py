@@ -197,7 +197,11 @@ def fetch_weights(run: str) -> None:
     Raises ValueError where the table has no address for the run, what comes has another SHA-256, or the folder
     takes no files.
     """
-    table = pd.read_csv(paths.DATA / "weights.csv", index_col="run", keep_default_na=False)
+    path = paths.DATA / "weights.csv"
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype=str).set_index("run")[["sha256", "address"]]
+    except (OSError, ValueError, KeyError) as error:  # those of pandas are ValueErrors
+        raise ValueError(f"{path} is no table of weights ({error}): restore it from the repository") from error
     if run not in table.index or not table.address[run]:
         raise ValueError(
             f"{run} has no weights at {weights_path(run)}: train it with `memnet train {run}`, best on a GPU, "
@@ -224,11 +228,14 @@ def make_weights_folder(folder: Path) -> None:
 def load(run: str) -> nn.Module:
     """The trained network of a run, in evaluation mode on the CPU, with its training as `.history`.
 
-    Weights that are not on this machine are fetched. Raises ValueError, with what to do, where there are none.
+    Weights that are not on this machine are fetched. Raises ValueError, with what to do, where there are none,
+    or those of another run.
     """
     if not trained(run):
         fetch_weights(run)
     model, model.history = checkpoints.load(weights_path(run))
+    if model.history.get("run") != run:
+        raise ValueError(f"{weights_path(run)} holds weights of {model.history.get('run')}: put those of {run} there")
     if any(stage.get("recursions") for stage in model.history.get("stages", ())[-1:]):
         raise ValueError(f"{weights_path(run)} has fewer recursions than {run}: go on with `memnet train {run} --grow`")
     return model

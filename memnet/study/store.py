@@ -111,19 +111,13 @@ def content_hash(key: dict, text: str) -> str:
 
 
 def read_rows(path: Path) -> tuple[dict, pd.DataFrame]:
-    """Key and rows of `write_rows`; ValueError, with the file's name, when they are not as they were written.
-
-    The key of rows without a hash, from before there was one, is empty: they are nobody's.
-    """
+    """Key and rows of `write_rows`; ValueError, with the file's name, when they are not as they were written."""
     try:
         first, _, text = path.read_text(encoding="utf-8").partition("\n")
         key = json.loads(first.removeprefix("# "))
-        rows = pd.read_csv(io.StringIO(text), dtype={"image": str, "run": str, "dataset": str})
-        if "sha256" not in key:
-            return {}, rows
-        if key.pop("sha256") == content_hash(key, text) and isinstance(key, dict):
-            return key, rows
-    except (ValueError, TypeError, AttributeError):  # those of pandas are ValueErrors
+        if key.pop("sha256") == content_hash(key, text):
+            return key, pd.read_csv(io.StringIO(text), dtype={"image": str, "run": str, "dataset": str})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # those of pandas are ValueErrors
         pass
     raise ValueError(f"{path} holds no rows as `memnet evaluate` wrote them, or was changed since: remove it")
 

@@ -1,6 +1,7 @@
 """The training loop: steps, checkpoints, validation and the log."""
 
 import csv
+import math
 import os
 import signal
 import threading
@@ -25,14 +26,30 @@ BROADCAST_STEPS = 10  # after which several processes agree on whether to stop
 LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
 
 
+def read_log(path: Path) -> list[dict]:
+    """The rows of a training's log, none where there is none; ValueError, with file and line, for a broken one.
+
+    A last line that a power cut left unfinished does not count.
+    """
+    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+    rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    found = []
+    for row in rows:
+        try:
+            whole = row.keys() == set(LOG_COLUMNS) and all(math.isfinite(float(value)) for value in row.values())
+            found.append({**row, "step": int(row["step"])} if whole else None)
+        except (ValueError, TypeError, KeyError):
+            found.append(None)
+        if found[-1] is None or (len(found) > 1 and found[-1]["step"] <= found[-2]["step"]):
+            raise ValueError(f"{path}, line {rows.line_num}: this is no row of a training's log: remove the file")
+    return found
+
+
 class Log:
     """A CSV of the training's progress beside its weights; a resumed one drops the rows after its checkpoint."""
 
     def __init__(self, path: Path, *, keep_to_step: int):
-        rows = []
-        if keep_to_step and path.exists():
-            with path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= keep_to_step]
+        rows = [row for row in read_log(path) if row["step"] <= keep_to_step] if keep_to_step else []
         self.path = path
         if not distributed.is_main_process():
             return
