@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from memnet import paths
@@ -102,3 +103,11 @@ def test_ones_own_training_has_a_row_without_psnr_where_set5_is_not_there(tiny_r
     (row,) = training_cost.own("sr-M6R1", tiny_runs).itertuples()
     assert (row.pixels, row.fitted) == (8**2 / 1e6, False)
     assert np.isnan(row.psnr)
+
+
+def test_what_minutes_are_worth_stands_beside_the_trainings_of_that_network():
+    columns = {"run": ["sr-M6R1", "sr-plain", "sr-M6R1"], "fitted": [True, True, False]}
+    table = pd.DataFrame(columns | {"pixels": [36.0, 20.0, 9.0], "psnr": [30.0, 31.0, 29.0]})
+    found = training_cost.budgets(table, "sr-M6R1", seconds_per_pixel=1e-6, minutes=2)
+    assert list(found.run) == ["2 minutes here", "sr-M6R1"]
+    assert list(found["hours here"]) == pytest.approx([2 / 60, 0.01])

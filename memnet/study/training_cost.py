@@ -192,7 +192,7 @@ def seconds_here(run: str, config: TrainingConfig, device: str) -> float:
 def budgets(table: pd.DataFrame, run: str, *, seconds_per_pixel: float, minutes: float) -> pd.DataFrame:
     """What some minutes are worth, beside the rows of `trainings` with the run's network; hours are those here."""
     config = registry.experiment(run).config
-    same = [registry.experiment(name).config == config for name in table.run]
+    same = table.run.map(lambda name: registry.experiment(name).config == config).astype(bool)
     here = {"run": f"{minutes:g} minutes here", "pixels": minutes * 60 / seconds_per_pixel / MILLION}
     rows = pd.concat([pd.DataFrame([here]), table[table.fitted & same]], ignore_index=True)
     rows["hours here"] = rows.pixels * MILLION * seconds_per_pixel / 3600
