@@ -16,9 +16,9 @@ from memnet.publishing.items import ITEMS
 
 LAYERS = ("cli", "publishing", "study", "training", "restoration", "protocol", "network", "paths", "extras", "checks")
 ORDER = {  # of the modules in each package, from the top down: a module imports only what is after it
-    "publishing": "why report reproduction compare task_tables artifacts records notebooks items "
+    "publishing": "why report reproduction compare task_tables artifacts records notebooks in_notebook items "
     # teaching
-    "classroom live widgets lesson_plots equations in_notebook "
+    "classroom live widgets lesson_plots equations "
     # results
     "spectra_plots gate_plots result_plots plots schematics style tables printed",
     "study": "training_cost train_run seeds "

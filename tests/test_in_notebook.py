@@ -22,7 +22,7 @@ def test_a_bad_parameter_is_one_sentence_and_paths_and_tables_are_whole():
     sentence = "a sentence of more than fifty characters, which pandas alone would cut in the middle"
     error, path, table = run(
         "import memnet\nmemnet.PRESETS  # another line\nfrom memnet.protocol import tasks\ntasks.task('enlarging')",
-        "from pathlib import Path\nPath('build') / 'figures'",
+        "from memnet import paths\npaths.BUILD / 'figures'",
         f"import pandas as pd\npd.DataFrame({{'claim': [{sentence!r}]}})",
     )
     assert [output.output_type for output in error] == ["error"]
@@ -62,5 +62,7 @@ def test_parameters_of_their_types_pass_and_magics_declare_none():
     cells = ["", "%matplotlib inline", "n: int = 3  # images\nx: float = 0.5  # share", "n = 4"]
     assert in_notebook.declared(cells) == {"n": "int", "x": "float"}
     in_notebook.check_parameters(cells, {"n": 4, "x": 2})
+    with pytest.raises(ValueError, match="images is embedded or benchmark, got 'mine'"):
+        in_notebook.check_parameters([], {"images": "mine"})
     with pytest.raises(ValueError, match="the parameter n is a whole number, got True"):
         in_notebook.check_parameters(cells, {"n": True, "x": 2.0})

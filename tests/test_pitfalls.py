@@ -81,3 +81,9 @@ def test_size_is_compared_on_what_a_network_gives():
     assert row["psnr"] == pytest.approx(20 * np.log10(255 / 25), abs=0.1)  # this network changes nothing
     assert row["psnr_change"] == pytest.approx(0, abs=0.2)
     assert abs(row["ssim_change"]) > 1e-3
+
+
+def test_a_scale_that_does_not_divide_twelve_is_named():
+    image = np.zeros((60, 60), np.uint8)
+    with pytest.raises(ValueError, match="a multiple of 12 cannot be shrunk by 5: choose 2 to 4"):
+        pitfalls.bicubic(image, 5, multiple=12)

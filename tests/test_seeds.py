@@ -70,3 +70,8 @@ def test_the_wider_network_has_the_weights_of_the_whole_one():
     weights = {name: size.parameters(config)["convolution_weights"] for name, config in seeds.NETWORKS.items()}
     assert weights["MemNet_NL, 17 channels"] == pytest.approx(weights["MemNet"], rel=0.02)
     assert weights["MemNet_NS"] < weights["MemNet_NL"] < 0.9 * weights["MemNet"]
+
+
+def test_a_number_of_seeds_below_zero_is_refused():
+    with pytest.raises(ValueError, match="seeds are 1 or more to train, 0 for stored rows, got -1"):
+        seeds.rows(-1)

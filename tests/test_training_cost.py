@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from memnet import paths
-from memnet.network import checkpoints
+from memnet.network import checkpoints, runtime
 from memnet.study import registry, store, training_cost
 
 
@@ -49,7 +49,7 @@ def test_the_band_widens_where_there_are_no_points():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: training_cost.device_for("tpu"), "unknown device 'tpu': choose cuda, cpu"),
+        (lambda: runtime.device_for("tpu"), "unknown device 'tpu': choose cuda, cpu"),
         (lambda: training_cost.run_for("jpeg-M6R6", "cpu"), "jpeg-M6R6 is no network for super-resolution"),
         (lambda: training_cost.run_for("best", "cpu"), "unknown run 'best'"),
     ],

@@ -12,6 +12,16 @@ PRECISIONS = {
 }  # not float16: memories of trained networks exceed it
 
 
+def device_for(name: str) -> str:
+    """The device of that name, or for "" a GPU if there is one, else the CPU; ValueError for one that is not here."""
+    gpu = torch.cuda.is_available()
+    if name not in ("", "cpu", "cuda"):
+        raise ValueError(f"unknown device {name!r}: choose cuda, cpu, or an empty text for what is here")
+    if name == "cuda" and not gpu:
+        raise ValueError("torch finds no GPU here: set the device to cpu, or leave it empty")
+    return name or ("cuda" if gpu else "cpu")
+
+
 @contextmanager
 def cudnn(**settings: bool) -> Iterator[None]:
     """Settings of `torch.backends.cudnn` for a while: what GPUs do in convolutions.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from memnet import paths
+from memnet.publishing.items import IMAGES
 
 KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False"}
 
@@ -22,10 +23,15 @@ def setup(weights: str = "") -> None:
         return
     shell.set_custom_exc((ValueError, KeyboardInterrupt), one_sentence)
     shell.display_formatter.formatters["text/plain"].for_type(
-        Path, lambda path, printer, cycle: printer.text(str(path))
+        Path, lambda path, printer, cycle: printer.text(short(path))
     )
     check_parameters(shell.user_ns["In"], shell.user_ns)
     paths.use_weights(weights)
+
+
+def short(path: Path) -> str:
+    """A path from the root of the clone on, where it is inside: the same on every machine."""
+    return str(path.relative_to(paths.ROOT) if path.is_relative_to(paths.ROOT) else path)
 
 
 def running_shell():
@@ -36,11 +42,16 @@ def running_shell():
 
 
 def check_parameters(cells: list[str], values: dict) -> None:
-    """ValueError for a value that has not the type of its parameter: `cells` that have run, with NAME: TYPE = VALUE."""
+    """ValueError for a value of another type than its parameter's, and for other `images` than there are.
+
+    `cells` are the sources that have run: parameters are their lines NAME: TYPE = VALUE.
+    """
     for name, kind in declared(cells).items():
         value = values[name]
         if type(value).__name__ != kind and not (kind == "float" and type(value) is int):
             raise ValueError(f"the parameter {name} is {KINDS[kind]}, got {value!r}: change it in the first code cell")
+    if values.get("images", IMAGES[0]) not in IMAGES:
+        raise ValueError(f"the parameter images is {' or '.join(IMAGES)}, got {values['images']!r}")
 
 
 def declared(cells: list[str]) -> dict[str, str]:

@@ -36,6 +36,7 @@ def collect(
     images are not on disk, stored rows are all there is. Raises ValueError for a run without weights, and when there
     are neither rows nor images.
     """
+    store.check_limit(limit)
     path, key = file_of(kind, run, dataset, level), key_of(run, dataset)
     reason = store.not_storable(dataset)
     stored = None if fresh or reason else stored_rows(path, key)

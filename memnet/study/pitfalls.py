@@ -87,7 +87,14 @@ def bicubic(
     border: bool = False,
     ssim: Callable = metrics.ssim,
 ) -> Score:
-    """PSNR and SSIM of an image shrunk by `scale` and enlarged back; the defaults are as published."""
+    """PSNR and SSIM of an image shrunk by `scale` and enlarged back; the defaults are as published.
+
+    Raises ValueError for a `multiple` that is none of the scale.
+    """
+    if multiple and multiple % scale:
+        raise ValueError(
+            f"an image that is cropped to a multiple of {multiple} cannot be shrunk by {scale}: choose 2 to 4"
+        )
     parts = np.split(channel(picture), 3 if channel is channels and picture.ndim == 3 else 1, axis=1)
     pairs = []
     for part in parts:

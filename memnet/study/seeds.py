@@ -36,7 +36,10 @@ def rows(seeds: int = 0) -> tuple[dict, pd.DataFrame]:
 
     The committed ones; or, with `seeds` of 1 or more, those of networks trained now with so many seeds, which takes
     about a minute of one core a network. They are kept in build/, and a training that was stopped goes on there.
+    Raises ValueError for a number of seeds below 0.
     """
+    if seeds < 0:
+        raise ValueError(f"seeds are 1 or more to train, 0 for stored rows, got {seeds}")
     return store.read_rows(retrain(RETRAINED, range(seeds)) if seeds else FILE)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from memnet.network.folded import inference_form
 from memnet.network.model import Config, StackConfig, build
+from memnet.network.runtime import device_for
 from memnet.restoration import tiling
 
 
@@ -104,7 +105,7 @@ def seconds(
     config: Config | StackConfig, *, height: int = 288, width: int = 288, repeats: int = 3, device: str = "cpu"
 ) -> float:
     """The shortest of `repeats` times that an untrained network of `config` takes for one image on `device`."""
-    model = inference_form(build(config).eval().to(device))
+    model = inference_form(build(config).eval().to(device_for(device)))
     image = np.random.default_rng(0).random((height, width))
     return fastest(lambda: tiling.predict(model, image), device, repeats=repeats)
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from memnet.network import checkpoints
 from memnet.network.model import Config, build
@@ -161,16 +160,6 @@ CPU = replace(PRESETS["soap"], batch=8, patch=24)  # what a CPU trains with
 def config_for(device: str, training_set: str) -> TrainingConfig:
     """How a notebook trains on a device: on images of `training_set`, or on the run's own if that is ""."""
     return replace(CPU if device == "cpu" else PRESETS["soap"], training_set=training_set or None)
-
-
-def device_for(name: str) -> str:
-    """The device of that name, or for "" a GPU if there is one, else the CPU; ValueError for one that is not here."""
-    gpu = torch.cuda.is_available()
-    if name not in ("", "cpu", "cuda"):
-        raise ValueError(f"unknown device {name!r}: choose cuda, cpu, or an empty text for what is here")
-    if name == "cuda" and not gpu:
-        raise ValueError("torch finds no GPU here: set device to cpu, or leave it empty")
-    return name or ("cuda" if gpu else "cpu")
 
 
 def run_for(run: str, device: str) -> str:
