@@ -233,3 +233,9 @@ def test_observations_need_each_kind_of_memory(name, missing):
     table = gates.memory_norms(v, config).assign(contribution=1.0, psnr_lost=1.0)
     with pytest.raises(ValueError, match=missing):
         gates.observations({"a": v}, {"a": table})
+
+
+@pytest.mark.parametrize("run", ["sr-M6R6-NL-scratch", "sr-M6R6-NS-scratch", "sr-M6R1", "sr-plain"])
+def test_a_network_without_each_kind_of_memory_is_refused_before_anything_is_measured(run):
+    with pytest.raises(ValueError, match=f"{run} has not each kind of memory"):
+        gates.measured_on(run, "embedded")

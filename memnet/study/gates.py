@@ -201,7 +201,13 @@ class Ablations:
 
 
 def measured_on(run: str, images: str) -> tuple[str, int]:
-    """Data set and level at which memories of a run are left out: its task's first set (or embedded), middle level."""
+    """Data set and level at which memories of a run are left out: its task's first set (or embedded), middle level.
+
+    Raises ValueError for a network that has not each kind of memory, before anything is measured.
+    """
+    config = registry.experiment(run).config
+    if not (getattr(config, "long_term", False) and config.short_term and config.recursions > 1):
+        raise ValueError(f"{run} has not each kind of memory: fig. 5 needs long-term memory and several recursions")
     task = registry.experiment(run).task
     levels = tasks.task(task).levels
     return registry.sets_of(task, images)[0], levels[(len(levels) - 1) // 2]
