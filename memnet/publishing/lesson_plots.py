@@ -14,8 +14,8 @@ def gradient_profiles(profiles: dict[str, np.ndarray], title: str = "") -> Drawi
         figure = schematics.drawing(6.8, 3.4)
         axes = figure.subplots()
         for number, (name, norms) in enumerate(profiles.items()):
-            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-            axes.semilogy(range(1, len(norms) + 1), norms, color=colour, marker=marker, ms=3, label=name)
+            marker = MARKERS[number % len(MARKERS)]
+            axes.semilogy(range(1, len(norms) + 1), norms, marker=marker, ms=3, label=name, **style.line_style(number))
         axes.set(xlabel="convolution, from the input to the output", ylabel="norm of the gradient", title=title)
         figure.legend(loc="outside right center")
         return figure

@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 
 from memnet.publishing import schematics, style
 from memnet.publishing.schematics import Drawing
-from memnet.publishing.style import COLOURS
 
 
 def show(axes: Axes, image: np.ndarray, text: str = "", enlarged: bool = False) -> None:
@@ -56,9 +55,9 @@ def training_curves(logs: dict[str, pd.DataFrame], title: str = "") -> Drawing:
         figure = schematics.drawing(8.4, 3.2)
         gain, loss = figure.subplots(1, 2)
         for number, (run, log) in enumerate(logs.items()):
-            colour = COLOURS[number % len(COLOURS)]
-            gain.plot(log.step, log.gain, color=colour, marker=".", label=run)
-            loss.semilogy(log.step, log.loss, color=colour, marker=".", label=run)
+            line = {"marker": ".", "label": run, **style.line_style(number)}
+            gain.plot(log.step, log.gain, **line)
+            loss.semilogy(log.step, log.loss, **line)
         gain.set(xlabel="step", ylabel="gain over the input (dB)", title="on validation images")
         loss.set(xlabel="step", ylabel="loss (eq. 12)", title="training patches")
         gain.legend()

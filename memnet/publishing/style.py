@@ -38,6 +38,11 @@ STYLE = {
 }
 
 
+def line_style(number: int) -> dict:
+    """Colour and dashes of line `number`, 0 and on: dashed from where the colours begin again."""
+    return {"color": COLOURS[number % len(COLOURS)], "ls": ("-", "--", ":")[number // len(COLOURS) % 3]}
+
+
 @contextmanager
 def look() -> Iterator[None]:
     """One look for all figures, whatever the reader's own settings of matplotlib."""
