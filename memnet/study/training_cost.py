@@ -154,7 +154,7 @@ def seconds_per_pixel(run: str) -> float:
 
 
 # -------------------------------------------------------------------------------------------------- on this machine
-CPU = replace(PRESETS["soap"], batch=8, patch=24)  # what a CPU trains with
+CPU = replace(PRESETS["soap"], batch=4, patch=24)  # what a CPU trains with
 
 
 def config_for(device: str, training_set: str) -> TrainingConfig:

@@ -87,7 +87,8 @@ def measure(
     refresh = seconds_of(lambda: trial.optimiser.refresh(REFRESH_STEPS)) if hasattr(trial.optimiser, "refresh") else 0
     validated = seconds_of(lambda: validation.psnr_gain(trial.average))
     # At the end up to four networks are validated, and one restores the crops that its output weights are solved on.
-    selection = validated * (4 + CROPS * len(validation.levels) / len(validation.pairs))
+    crops = min(CROPS, len(patches.shapes))
+    selection = validated * (4 + crops * len(validation.levels) / len(validation.pairs))
     frozen_step = step
     if config.frozen_bn_fraction:
         trial.freeze_statistics()
