@@ -125,13 +125,13 @@ def test_papers_schedule_divides_by_ten_every_twenty_epochs():
     ("settings", "message"),
     [
         (["optimiser=Adam"], "unknown optimiser 'Adam': choose one of SOAP, AdamW, SGD"),
-        (["steps=3"], "steps is from 10 to 1e"),
-        (["frozen_bn_fraction=1.5"], "frozen_bn_fraction is from 0 to 1, got 1.5"),
+        (["steps=3"], "steps is a whole number from 10 to 1e"),
+        (["frozen_bn_fraction=1.5"], "frozen_bn_fraction is a number from 0 to 1, got 1.5"),
         (["batch=6"], "choose a batch that is a multiple of 4, or patch_growth=1"),
-        (["patch_growth=0"], "patch_growth is from 1 to 100, got 0"),
-        (["learning_rate=1e300"], "learning_rate is from 1e-12 to 100, got 1e"),
-        (["learning_rate=nan"], "learning_rate is from 1e-12 to 100, got nan"),
-        (["batch=1000000000"], "batch is from 1 to 1e"),
+        (["patch_growth=0"], "patch_growth is a whole number from 1 to 100, got 0"),
+        (["learning_rate=1e300"], "learning_rate is a number from 1e-12 to 100, got 1e"),
+        (["learning_rate=nan"], "learning_rate is a number from 1e-12 to 100, got nan"),
+        (["batch=1000000000"], "batch is a whole number from 1 to 1e"),
         (["batch=two"], "batch is a whole number, got 'two'"),
         (["importance_sampling=perhaps"], "importance_sampling is true or false, got 'perhaps'"),
         (["rate=1"], "unknown setting 'rate': choose one of optimiser, learning_rate"),
@@ -406,7 +406,7 @@ def test_costs_are_those_of_both_kinds_of_steps_of_the_refresh_and_of_validation
     monkeypatch.setattr(ValidationSet, "psnr_gain", costing(ValidationSet.psnr_gain, lambda _: 2.0))
     costs = budget.measure(trainer.model, trainer.patches, trainer.config, held)
     assert (costs.step, costs.frozen_step, costs.refresh, costs.validation) == (1.25, 5.25, 0.25, 2.0)
-    assert costs.selection == 2.0 * (4 + 30 / 2)
+    assert costs.selection == 2.0 * (4 + len(trainer.patches.shapes) / 2)  # fewer images than the 30 crops
 
 
 def test_a_resumed_trainer_has_frozen_statistics_if_it_had():
