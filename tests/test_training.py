@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_patches import pictures
 
 from memnet.network import checkpoints
@@ -204,6 +206,25 @@ def test_killed_and_resumed_training_equals_the_uninterrupted_bit_for_bit(tmp_pa
     logs = [read_log(tmp_path / kind / "log.csv") for kind in ("whole", "pieces")]
     assert [row["gain"] for row in logs[0]] == [row["gain"] for row in logs[1]]
     assert [row["step"] for row in logs[0]] == ["4", "8", "12"]
+
+
+@settings(max_examples=6)
+@given(st.integers(0, 12), st.integers(0, 12))
+def test_resumed_at_any_two_steps_a_training_is_the_uninterrupted(one, other):
+    whole = trainer_for()
+    for _ in range(12):
+        whole.step()
+    trainer = trainer_for()
+    for stop in sorted((one, other)):
+        while trainer.step_number < stop:
+            trainer.step()
+        resumed = trainer_for()
+        load_state(resumed, *deepcopy(state_of(trainer)))
+        trainer = resumed
+    while trainer.step_number < 12:
+        trainer.step()
+    expected, found = state_of(whole)[0], state_of(trainer)[0]
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
 
 def test_a_step_that_is_broken_off_leaves_the_last_whole_state(tmp_path, monkeypatch):

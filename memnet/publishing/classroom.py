@@ -29,7 +29,7 @@ def build(folder: Path = paths.BUILD / "classroom") -> Path:
     for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
         book = without_answers(json.loads(path.read_text(encoding="utf-8")))
         text = json.dumps(book, indent=1, ensure_ascii=False)
-        (folder / path.name).write_text(f"{text}\n", encoding="utf-8")
+        paths.write_text(folder / path.name, f"{text}\n")
     return folder
 
 
