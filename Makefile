@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 EXTRAS ?= dev
+FUZZ_MINUTES ?= 10
 SITE := build/site
 OLDEST := checkpoints degradations evaluation hints images metrics model photographs plots restoration spectra tables tasks
 INDEX_cpu := --extra-index-url https://download.pytorch.org/whl/cpu
 INSTALL = $(VENV)/bin/python -m pip install --constraint constraints.txt $(INDEX_$(TORCH))
 
-.PHONY: help setup reproduce test quick-test test-oldest test-browser classroom lab explore benchmark site lint clean
+.PHONY: help setup reproduce test quick-test fuzz test-oldest test-browser classroom lab explore benchmark site lint clean
 
 help:
 	@echo "make reproduce   re-make all tables and figures, and compare them with the committed ones"
@@ -24,6 +25,7 @@ help:
 	@echo "make benchmark   time inference and training against this machine's matrix product"
 	@echo "make site        build the web site from the notebooks that \`make reproduce\` ran"
 	@echo "                 TORCH=cpu takes torch without CUDA, for machines without a GPU"
+	@echo "make fuzz        try damaged files and odd command lines for FUZZ_MINUTES, by default 10"
 	@echo "make lint        check code and notebooks with ruff, types with mypy"
 	@echo "make clean       remove the virtual environment and what was built"
 
@@ -77,6 +79,9 @@ site: $(READY)
 	$(VENV)/bin/python website/prepare.py build/executed/embedded $(SITE)/npm/node_modules $(SITE)/source
 	$(VENV)/bin/python -m sphinx --quiet --builder html $(SITE)/source $(SITE)/html
 	@echo "To look at it: python3 -m http.server --directory $(SITE)/html"
+
+fuzz: $(READY)
+	$(VENV)/bin/python -W ignore tests/fuzz.py --minutes $(FUZZ_MINUTES)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as save_tensors
@@ -122,66 +121,16 @@ def test_the_state_beside_is_kept_until_another_is_whole(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["a.state"]
 
 
-def mutations(data, seed, count):
-    """Damaged copies of a file: flipped bits, runs of bytes that are zero or random, cut ends, doubled parts."""
-    random = np.random.default_rng(seed)
-    for number in range(count):
-        damaged, place = bytearray(data), int(random.integers(len(data)))
-        if number % 2:
-            place = int(random.integers(min(len(data), 1200)))  # the header
-        kind = number % 5
-        if kind == 0:
-            damaged[place] ^= 1 << int(random.integers(8))
-        elif kind == 1:
-            damaged[place] = int(random.integers(256))
-        elif kind == 2:
-            damaged[place : place + 64] = bytes(len(damaged[place : place + 64]))
-        elif kind == 3:
-            del damaged[place:]
-        else:
-            damaged[place:place] = damaged[place : place + 64]
-        yield bytes(damaged)
-
-
-def test_damaged_weights_are_one_sentence_with_the_files_name_or_the_very_same(tmp_path):
-    path, model = tmp_path / "a.safetensors", build(TINY)
-    checkpoints.save(path, model, history={"run": "a", "stages": [{"steps": 3}]})
-    data, messages = path.read_bytes(), []
-    for damaged in mutations(data, seed=0, count=300):
-        path.write_bytes(damaged)
-        try:
-            loaded, history = checkpoints.load(path)
-        except ValueError as error:
-            messages.append(str(error))
-        else:
-            assert history == {"run": "a", "stages": [{"steps": 3}]}
-            for name, tensor in model.state_dict().items():
-                assert torch.equal(loaded.state_dict()[name], tensor)
-    assert len(messages) > 250
-    assert all(str(path) in message and "\n" not in message for message in messages)
-
-
-def test_damaged_states_are_one_sentence_with_the_files_name_or_the_very_same(tmp_path):
-    folder, tensors = tmp_path / "a.state", {"x": torch.arange(50.0), "n": torch.tensor(3)}
-    checkpoints.save_state(folder, tensors, {"step": 7, "stages": []})
+def test_a_state_without_one_of_its_files_is_named(tmp_path):
+    folder = tmp_path / "a.state"
+    checkpoints.save_state(folder, {"x": torch.arange(50.0)}, {"step": 7})
     for path in sorted(folder.iterdir()):
-        data, messages = path.read_bytes(), []
-        for damaged in mutations(data, seed=1, count=150):
-            path.write_bytes(damaged)
-            try:
-                loaded, meta = checkpoints.load_state(folder)
-            except ValueError as error:
-                messages.append(str(error))
-            else:
-                assert meta == {"step": 7, "stages": []}
-                assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
-        assert len(messages) > 100
-        assert all(str(folder) in message and "\n" not in message for message in messages)
-        path.write_bytes(data)
+        data = path.read_bytes()
         path.unlink()
         with pytest.raises(ValueError, match=r"a\.state"):
             checkpoints.load_state(folder)
         path.write_bytes(data)
+    assert checkpoints.load_state(folder)[1] == {"step": 7}
 
 
 def test_parts_of_two_states_are_no_state(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 
@@ -70,7 +71,8 @@ def tiff_kind(content: bytes) -> str:
         tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
         file = io.BytesIO(content)
         file.seek(tags.next)
-        tags.load(file)
+        with warnings.catch_warnings(action="ignore"):
+            tags.load(file)
         samples, bits, form = tags.get(277, 1), tags.get(258, (1,))[0], tags.get(339, (1,))[0]
     except Exception:  # the directory is rubbish
         return "a TIFF of an unusual kind"

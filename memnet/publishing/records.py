@@ -52,7 +52,8 @@ def made() -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"commit": str, "item": str, "images": str})
     except ValueError as error:  # those of pandas are
-        raise ValueError(f"{path} is no table ({error}): restore it from the repository") from error
+        message = " ".join(str(error).split())
+        raise ValueError(f"{path} is no table ({message}): restore it from the repository") from error
     if list(table.columns) != MADE_COLUMNS:
         raise ValueError(f"{path} has other columns than {', '.join(MADE_COLUMNS)}: restore it from the repository")
     return table

@@ -201,7 +201,8 @@ def fetch_weights(run: str) -> None:
     try:
         table = pd.read_csv(path, keep_default_na=False, dtype=str).set_index("run")[["sha256", "address"]]
     except (OSError, ValueError, KeyError) as error:  # those of pandas are ValueErrors
-        raise ValueError(f"{path} is no table of weights ({error}): restore it from the repository") from error
+        message = " ".join(str(error).split())
+        raise ValueError(f"{path} is no table of weights ({message}): restore it from the repository") from error
     if run not in table.index or not table.address[run]:
         raise ValueError(
             f"{run} has no weights at {weights_path(run)}: train it with `memnet train {run}`, best on a GPU, "
