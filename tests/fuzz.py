@@ -415,19 +415,29 @@ def resident(line: str) -> int:
 
 
 def attempt(target: Files | Commands, seed: int, number: int) -> str:
-    """One input; what became of it. AssertionError, with how to try it again, when it falls short."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
-    memory, begin = resident("VmRSS"), time.monotonic()
+    """One input; what became of it. AssertionError, with how to try it again, when it falls short.
+
+    What takes too long is tried twice: a machine that others use stalls now and then.
+    """
     try:
-        outcome = target.attempt(np.random.default_rng([seed, number]))
-        seconds, more = time.monotonic() - begin, resident("VmHWM") - memory
+        outcome, seconds, memory = measured(target, seed, number)
+        if seconds > MOST_SECONDS:
+            outcome, seconds, memory = measured(target, seed, number)
         assert seconds < MOST_SECONDS, f"{seconds:.0f} s"
-        assert more < MOST_BYTES, f"{more / 2**20:.0f} MiB"
+        assert memory < MOST_BYTES, f"{memory / 2**20:.0f} MiB"
     except Exception as error:  # whatever it is, it falls short
         again = f"python tests/fuzz.py {target.name} --seed {seed} --number {number}"
         raise AssertionError(f"{again}: {type(error).__name__}: {error}") from error
     return outcome
+
+
+def measured(target: Files | Commands, seed: int, number: int) -> tuple[str, float, int]:
+    """What became of one input, the seconds, and the bytes of memory that it took at most."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
+    memory, begin = resident("VmRSS"), time.monotonic()
+    outcome = target.attempt(np.random.default_rng([seed, number]))
+    return outcome, time.monotonic() - begin, resident("VmHWM") - memory
 
 
 def main() -> int:

@@ -1,6 +1,5 @@
 """Every writer of the project: a full disk leaves the file as it was, and of what two write at once one is whole."""
 
-import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from memnet.publishing import artifacts, records
 from memnet.study import store
 from memnet.training import loop
 
+resource = pytest.importorskip("resource")  # not there on Windows
 TABLE = pd.DataFrame({"run": ["a"] * 400, "image": [str(number) for number in range(400)], "psnr": 30.0})
 
 
