@@ -1,5 +1,6 @@
 """The web site: built from executed notebooks, it loads everything from itself; the page restores as memnet does."""
 
+import base64
 import functools
 import http.server
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import numpy as np
@@ -32,6 +34,7 @@ def test_equations_get_the_papers_numbers_and_links():
     assert "\n(eq-12)=\n$$L = 1 \\tag{12}$$\n" in numbered
     assert linked == {8, 9, 10, 12}
     assert "By [eq. 12](#eq-12), not eq. 3:" in prepare.with_references(numbered, linked)
+    assert prepare.with_references("units (eqs. 8, 9)", linked) == "units ([eqs. 8](#eq-8), 9)"
 
 
 def test_notebooks_that_were_not_executed_are_named(tmp_path):
@@ -71,7 +74,9 @@ def executed_notebooks(folder):
         figure = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
         worked_in = nbformat.v4.new_output("execute_result", {"text/plain": "/somewhere/.memnet-abc"})
         injected = nbformat.v4.new_code_cell("images = 'embedded'", metadata={"tags": ["injected-parameters"]})
-        book.cells.append(nbformat.v4.new_code_cell("figure", outputs=[figure, worked_in]))
+        table = nbformat.v4.new_output("display_data", {"text/markdown": "| method | PSNR |\n| --- | --- |\n| a | 1 |"})
+        formula = nbformat.v4.new_output("display_data", {"text/html": r"<p>$B_m = \mathcal{M}_m(B_{m-1})$</p>"})
+        book.cells.append(nbformat.v4.new_code_cell("figure", outputs=[figure, worked_in, table, formula]))
         book.cells.insert(2, injected)
         book.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
         nbformat.write(book, folder / path.name)
@@ -102,7 +107,27 @@ def test_pages_hold_no_injected_cell_and_no_address_that_is_loaded_from_elsewher
         text = page.read_text(encoding="utf-8")
         assert "images = &#39;embedded&#39;" not in text
         assert "/somewhere/.memnet-" not in text
+        assert "| method | PSNR |" not in text.split("<main")[-1]
         assert loaded.findall(text) == [], page
+
+
+@pytest.mark.slow
+def test_links_within_the_site_lead_somewhere(site):
+    texts = {page.resolve(): page.read_text(encoding="utf-8") for page in pages_of(site)}
+    lost = []
+    for page, text in texts.items():
+        for link in map(urlsplit, set(re.findall(r"<(?:a|img)[^>]* (?:href|src)=\"([^\"]+)\"", text))):
+            target = (page.parent / unquote(link.path)).resolve() if link.path else page
+            if (
+                not link.netloc
+                and not link.scheme
+                and (
+                    not target.exists()
+                    or (link.fragment and target in texts and f'id="{unquote(link.fragment)}"' not in texts[target])
+                )
+            ):
+                lost.append(f"{page.name}: {link.geturl()}")
+    assert lost == []
 
 
 @contextmanager
@@ -127,7 +152,9 @@ def browser(site):
         page = browser.new_page()
         page.failed = []
         page.on("requestfailed", lambda request: page.failed.append(request.url))
-        page.on("response", lambda response: response.ok or page.failed.append(response.url))
+        page.on(
+            "response", lambda response: response.status < 400 or page.failed.append(response.url)
+        )  # 304: unchanged
         page.on("request", lambda request: elsewhere(request.url, address) and page.failed.append(request.url))
         yield page, address
         browser.close()
@@ -142,10 +169,11 @@ def test_every_page_opens_without_a_failed_request_or_raw_formulas(site, browser
     page, address = browser
     for file in pages_of(site):
         page.goto(f"{address}/{file.relative_to(site)}")
-        if page.locator(".math").count():
+        if page.locator(".math, .cell_output").count():
             page.wait_for_selector("mjx-container", state="attached")
             page.wait_for_function("MathJax.startup.promise.then(() => true)")
         assert "$$" not in page.locator("body").inner_text(), file
+        assert r"\mathcal" not in "".join(page.locator(".cell_output").all_inner_texts()), file
     assert page.failed == []
 
 
@@ -160,8 +188,10 @@ def test_the_page_restores_as_memnet_does(browser, tmp_path, task, scale):
     page.select_option("#task", task)
     if scale:
         page.select_option("#scale", str(scale))
-    page.set_input_files("#file", tmp_path / "crop.png")
+    drop(page, tmp_path / "crop.png")
     page.wait_for_selector("#result", timeout=300_000)
+    page.locator("#slider").evaluate("s => { s.value = 80; s.dispatchEvent(new Event('input')); }")
+    assert "80%" in page.locator("#after").evaluate("canvas => canvas.style.clipPath")
     with page.expect_download() as download:
         page.wait_for_selector("#download[href]")
         page.click("#download")
@@ -171,6 +201,20 @@ def test_the_page_restores_as_memnet_does(browser, tmp_path, task, scale):
     assert np.abs(restored - expected).max() <= 1
     assert np.abs(expected - restored).mean() < 0.05
     assert page.failed == []
+
+
+def drop(page, file):
+    """Drop an image file on the page, as a visitor does."""
+    transfer = page.evaluate_handle(
+        """data => {
+          const transfer = new DataTransfer();
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          transfer.items.add(new File([bytes], "crop.png", { type: "image/png" }));
+          return transfer;
+        }""",
+        base64.b64encode(file.read_bytes()).decode(),
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
 
 
 def colour_crop():

@@ -13,13 +13,13 @@ from memnet.protocol import tasks
 from memnet.study import registry
 
 HERE = Path(__file__).resolve().parent
-PAGES = ("README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml")
 FOLDERS = ("docs", "figures", "benchmarks", "binder")
 MATHJAX = "mathjax/es5"
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 EQUATION = re.compile(r"^(\$\$.*?)\\quad \((\d+)(?:\\text\{-\}(\d+))?\)\$\$$", re.MULTILINE)
 BADGE = re.compile(r"!\[(\w+)\]\(https://[^)]+\)")
-REFERENCE = re.compile(r"(?<![\w\[(])eqs?\. (\d+)(?:-(\d+))?")
+REFERENCE = re.compile(r"(?<![\w\[])eqs?\. (\d+)(?:-(\d+))?")
 
 
 def prepare(executed: Path, npm: Path, source: Path) -> None:
@@ -48,7 +48,7 @@ def copy_pages(source: Path) -> None:
         without_badges((source / "README.md").read_text(encoding="utf-8")), encoding="utf-8"
     )
     for name in FOLDERS:
-        shutil.copytree(paths.ROOT / name, source / name, ignore=shutil.ignore_patterns("*.pdf", "*.json"))
+        shutil.copytree(paths.ROOT / name, source / name, ignore=shutil.ignore_patterns("*.json"))
     (source / "data" / "weights").mkdir(parents=True)
     for name in ("README.md", "manifest.csv", "weights.csv", "weights/README.md"):
         shutil.copy(paths.DATA / name, source / "data" / name)

@@ -1,6 +1,6 @@
 """The tables of README.md, figures/REPORT.md and data/weights/README.md, written from the files.
 
-Their numbers come from figures/*/ITEM.json and *.csv, and from inside the weights.
+Their numbers come from the JSON and CSV files in `figures/`, and from inside the weights.
 """
 
 from pathlib import Path
