@@ -418,7 +418,7 @@ def tell_outcome(run: str, outcome) -> bool:
     elif not outcome.steps:
         typer.echo(f"{run}: finished before, {outcome.weights}")
     else:
-        typer.echo(f"{gain_of(outcome.weights)}\n{speed_of(outcome.weights)}\nweights: {outcome.weights}")
+        typer.echo(f"{gain_of(outcome.weights)}\nweights: {outcome.weights}")
     return finished
 
 
@@ -436,23 +436,6 @@ def gain_of(weights: Path) -> str:
     message += f", {gains[-2]:+.3f} dB before this stage"
     kept = stages[-1]["weights"] == selection.INITIAL_MODEL
     return f"{message}; it gained nothing, the weights are the initial ones" if kept else message
-
-
-def speed_of(weights: Path) -> str:
-    """The speed of the last training stage behind some weights, beside this machine's matrix product."""
-    import torch
-
-    from memnet.network import checkpoints, runtime
-    from memnet.study import size
-
-    model, history = checkpoints.load(weights)
-    stage = history["stages"][-1]
-    images_per_second = stage["images_per_second"]
-    flops = 6 * size.operations(model.config, stage["patch"], stage["patch"]) * images_per_second
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    share = flops / 2 / size.matrix_rate(device, runtime.PRECISIONS[stage["precision"]])
-    words = f"{share:.0%} of this machine's {stage['precision']} matrix product"
-    return f"speed: {images_per_second:.1f} images/s, {flops / 1e12:.2f} TFLOP/s, {words}"
 
 
 @app.command()

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from memnet import cli, paths
 from memnet.network import checkpoints
-from memnet.network.model import PRESETS, Config, build
+from memnet.network.model import Config, build
 from memnet.protocol import images
 from memnet.restoration import arrays, tiling
-from memnet.study import size, store
+from memnet.study import store
 from memnet.training import selection
 
 
@@ -494,15 +494,6 @@ def test_a_trained_run_says_its_gain_and_whether_a_stage_was_worth_it(tmp_path, 
     stages = [{"psnr_gain": gain, "weights": kept} for gain in gains]
     checkpoints.save(tmp_path / "x.safetensors", build(Config(1, 1, channels=2)), history={"stages": stages})
     assert cli.gain_of(tmp_path / "x.safetensors").endswith(message)
-
-
-def test_a_trained_run_says_its_speed(tiny_runs):
-    history = {"run": "x", "stages": [{"images_per_second": 100.0, "patch": 24, "precision": "float32"}]}
-    checkpoints.save(tiny_runs / "x.safetensors", build(PRESETS["M4R6"]), history=history)
-    words = cli.speed_of(tiny_runs / "x.safetensors")
-    flops = 100 * 6 * size.operations(PRESETS["M4R6"], 24, 24)
-    assert words.startswith(f"speed: 100.0 images/s, {flops / 1e12:.2f} TFLOP/s, ")
-    assert words.endswith("of this machine's float32 matrix product")
 
 
 def test_what_the_system_refuses_is_one_sentence(tiny_runs, tmp_path):

@@ -14,7 +14,7 @@ from memnet.network.model import Config, MemNet
 from memnet.protocol import tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
-from memnet.training import trainer
+from memnet.training import loss
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ EQUATIONS = (
         "4",
         r"\mathcal{L}(\Theta) = \tfrac{1}{2N} \sum_i \lVert \tilde{x}^{(i)} - y^{(i)} \rVert^2",
         "loss of the basic network: the mean squared error; the package leaves out the 1/2",
-        trainer.supervised_loss,
+        loss.supervised_loss,
         ("y, y_m =", "errors ="),
         "a number",
     ),
@@ -126,7 +126,7 @@ EQUATIONS = (
         r"\mathcal{L}(\Theta) = \tfrac{\alpha}{2N} \sum_i \lVert \tilde{x}^{(i)} - y^{(i)} \rVert^2 "
         r"+ \tfrac{1-\alpha}{2MN} \sum_m \sum_i \lVert \tilde{x}^{(i)} - y_m^{(i)} \rVert^2",
         "loss of the multi-supervised network; alpha is 1 / (M + 1)",
-        trainer.supervised_loss,
+        loss.supervised_loss,
         ("alpha =", "shares =", "errors ="),
         "a number",
     ),

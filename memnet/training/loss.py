@@ -12,6 +12,7 @@ def supervised_loss(
     float32 whatever the network computes in. `alpha` is by default 1 / (M + 1) (section 5.1): all M + 1 outputs
     count alike. The basic network has one output, and alpha changes nothing.
     """
+    # Paper: sums over pixels with a factor 1/2. Means without it: losses of patches of any size can be compared.
     y, y_m = model.predictions(x)
     alpha = 1 / (len(y_m) + 1) if alpha is None else alpha
     shares = [alpha, *[(1 - alpha) / len(y_m)] * len(y_m)]
