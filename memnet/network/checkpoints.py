@@ -45,7 +45,10 @@ def parse(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> t
         network = json.loads(metadata["network"])
         model = without_values(CONFIGS[network.pop("class")](**network))
         model.load_state_dict(tensors)
-        return model.eval(), json.loads(metadata["history"])
+        history = json.loads(metadata["history"])
+        if not isinstance(history, dict) or not all(isinstance(stage, dict) for stage in history.get("stages", ())):
+            raise ValueError("its history is not that of a training")
+        return model.eval(), history
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is of a network that is not known here ({error})") from error
     except RuntimeError as error:

@@ -323,16 +323,30 @@ def overview(runs: Sequence[str] = ()) -> pd.DataFrame:
     for run in map(experiment, runs or EXPERIMENTS):
         row = {"run": run.name, "task": run.task, "training set": run.training_set, "for": run.shown_in}
         if trained(run.name):
-            stages = own_stages(checkpoints.load(weights_path(run.name))[1])
-            row["steps"] = sum(stage["steps"] for stage in stages)
-            row["patches"] = sum(stage["steps"] * stage["batch"] for stage in stages)
-            row["hours"] = round(sum(stage["seconds"] for stage in stages) / 3600, 2)
-            row["hardware"] = "; ".join(dict.fromkeys(stage["hardware"] for stage in stages))
-            row["gain (dB)"] = round(stages[-1]["psnr_gain"], 2)
+            row |= training_of(weights_path(run.name))
         else:
             row["steps"] = "not trained"
         table.append(row)
     return pd.DataFrame(table).astype(object).fillna("")
+
+
+def training_of(weights: Path) -> dict:
+    """What a row of `overview` says of the training behind a file of weights.
+
+    Raises ValueError, with its name, when the file is broken or has no such history.
+    """
+    history = checkpoints.load(weights)[1]
+    try:
+        stages = own_stages(history)
+        return {
+            "steps": sum(stage["steps"] for stage in stages),
+            "patches": sum(stage["steps"] * stage["batch"] for stage in stages),
+            "hours": round(sum(stage["seconds"] for stage in stages) / 3600, 2),
+            "hardware": "; ".join(dict.fromkeys(stage["hardware"] for stage in stages)),
+            "gain (dB)": round(stages[-1]["psnr_gain"], 2),
+        }
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"{weights} has no history of its training ({type(error).__name__}: {error})") from error
 
 
 def listing() -> str:
