@@ -131,9 +131,7 @@ def test_weights_of_another_run_under_its_name_are_refused(tiny_runs):
         memnet.load("jpeg-M6R6")
 
 
-@pytest.mark.parametrize(
-    "history", [{}, {"stages": []}, {"stages": [{"steps": "many"}]}, {"stages": [7]}, {"stages": 7}]
-)
+@pytest.mark.parametrize("history", [{}, {"stages": []}, {"stages": [{"steps": "many"}]}])
 def test_weights_whose_history_is_not_that_of_a_training_hide_no_other_run(tiny_runs, history):
     path = tiny_runs / "jpeg-M6R6.safetensors"
     checkpoints.save(path, build(Config(1, 1, channels=2)), history={"run": "jpeg-M6R6", **history})
@@ -144,7 +142,8 @@ def test_weights_whose_history_is_not_that_of_a_training_hide_no_other_run(tiny_
     assert [line.split()[0] for line in lines[1:]] == list(registry.EXPERIMENTS)
 
 
-def test_weights_whose_history_is_no_object_are_refused(tiny_runs):
-    checkpoints.save(tiny_runs / "jpeg-M6R6.safetensors", build(Config(1, 1, channels=2)), history=[1])
-    with pytest.raises(ValueError, match=r"jpeg-M6R6\.safetensors .*its history is a list"):
+@pytest.mark.parametrize("history", [[1], {"stages": [7]}, {"stages": 7}])
+def test_weights_whose_history_has_another_form_are_refused(tiny_runs, history):
+    checkpoints.save(tiny_runs / "jpeg-M6R6.safetensors", build(Config(1, 1, channels=2)), history=history)
+    with pytest.raises(ValueError, match=r"jpeg-M6R6\.safetensors is of a network that is not known here"):
         memnet.load("jpeg-M6R6")
