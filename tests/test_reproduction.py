@@ -473,3 +473,8 @@ def test_provenance_says_when_and_on_what_rows_were_measured(monkeypatch, tmp_pa
 def test_a_promised_file_that_is_not_saved_is_an_error(project):
     with pytest.raises(ValueError, match="item good promises good"):
         artifacts.save("good", images="embedded", output=str(project))
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 5000, "-" * 100_000 + "1", "1" + "+1" * 50_000, "\0"])
+def test_parameters_of_a_thousand_signs_are_texts(text):
+    assert reproduction.parse_parameters([f"level={text}"]) == {"level": text}

@@ -94,7 +94,7 @@ def parse_parameters(pairs: list[str]) -> dict:
         text = {"true": "True", "false": "False"}.get(text, text)
         try:
             parsed[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):  # the last two: nested too deeply
             parsed[name] = text
     return parsed
 
@@ -116,7 +116,7 @@ def check_parameters(chosen: list[Item], given: dict) -> None:
                 raise ValueError(f"{item.notebook} has no parameter {name!r}: it declares {declares}{where}")
             wanted = type(known[item.name][name])
             if type(value) is not wanted and not (wanted is float and type(value) is int):
-                raise ValueError(f"{item.notebook}: {name} is of type {wanted.__name__}, got {value!r}")
+                raise ValueError(f"{item.notebook}: {name} is of type {wanted.__name__}, got {value!r:.80}")
         check_level(name, value)
 
 
