@@ -242,7 +242,7 @@ def test_what_a_kill_left_behind_goes_at_the_next_start(project, committed):
         ({"level": "3"}, "good.ipynb: level is of type int, got '3'"),
         ({"level": True}, "level is of type int, got True"),
         ({"level": 7}, "level is one of 2, 3, 4, got 7"),
-        ({"level": 99}, "takes a scale from 2 to 8, got 99"),
+        ({"level": 99}, "the scale of super-resolution is a number from 2 to 8, got 99"),
         ({"share": "half"}, "share is of type float, got 'half'"),
         ({"output": "here"}, "output is given by the option --output"),
         ({"images": "benchmark"}, "images is given by the option --images"),

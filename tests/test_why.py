@@ -51,7 +51,7 @@ def test_a_table_that_is_not_what_its_record_says_is_refused(tmp_path, monkeypat
     good = why.why("3", "S14", 30, "MemNet")
     for path, change, reason in (
         (table, ("29.", "28."), "table3.csv is not what its record says"),
-        (record, ('"rows": [', '"lines": ['), "table3.json is no record of the item"),
+        (record, ('"rows": [', '"lines": ['), "table3.json does not say its rows"),
         (made, ("commit", "comet"), "made.csv has other columns"),
     ):
         text = path.read_text()

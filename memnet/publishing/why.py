@@ -20,6 +20,8 @@ def why(table: str, dataset: str, level: int, method: str) -> str:
     record, made = records.read(name, paths.FIGURES / images), records.made_of(name, images)
     if record is None:
         raise ValueError(f"there is no {paths.FIGURES / images / name}.json: tables are table1 to table6")
+    if absent := [part for part in ("weights", "pictures", "rows", "protocol", "notebook") if part not in record]:
+        raise ValueError(f"{paths.FIGURES / images / name}.json does not say its {', '.join(absent)}: make it again")
     cell = find_cell(name, images, dataset, level, method, record["files"])
     facts = {
         "cell": f"{name}, {dataset}, level {level}, {method}",
