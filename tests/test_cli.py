@@ -429,7 +429,7 @@ def test_wrong_use_of_train(tiny_runs, tmp_path, monkeypatch):
     output = tmp_path / "out"
     refused(memnet("train", "nothing", "--output", output), "unknown run 'nothing'")
     refused(memnet("train", "sr-M6R6", "nothing", "--output", output), "unknown run 'nothing'")
-    refused(memnet("train", "sr-M6R6", "--output", output), "missing pictures")
+    refused(memnet("train", "sr-plain", "--output", output), "missing pictures")
     refused(memnet("train", "sr-M6R6", "--resume", "--continue", "--output", output), "give one of them")
     refused(memnet("train", "sr-M6R6", "--continue", "--output", output), "train sr-M6R6 first")
     refused(memnet("train", "sr-M6R6"), "exists", "--overwrite")

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -262,6 +262,7 @@ def only_training(lock: Path) -> Iterator[None]:
     if fcntl is None or not distributed.is_main_process():
         yield
         return
+    made = not lock.parent.exists()
     registry.make_weights_folder(lock.parent)
     while True:
         with lock.open("a") as file:
@@ -275,6 +276,9 @@ def only_training(lock: Path) -> Iterator[None]:
                     yield
                 finally:
                     lock.unlink(missing_ok=True)
+                    with suppress(OSError):  # it is not empty
+                        if made:
+                            lock.parent.rmdir()
                 return
 
 
