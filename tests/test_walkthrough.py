@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from memnet.network.model import MemNet
+from memnet.network.model import PRESETS, MemNet
+from memnet.protocol import datasets
+from memnet.publishing import schematics
 from memnet.publishing.equations import EquationTable
-from memnet.study import walkthrough
+from memnet.study import pitfalls, training_cost, walkthrough
+from memnet.training.loss import supervised_loss
 
 
 def test_every_equation_from_1_to_12_stands_beside_lines_of_the_source():
@@ -67,3 +70,19 @@ def test_an_untrained_network_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     assert isinstance(walkthrough.untrained(1, 1, channels=2), MemNet)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_a_network_has_not_is_refused_in_one_sentence():
+    network, image = walkthrough.untrained(2, 2, channels=4), np.zeros((8, 8))
+    with pytest.raises(ValueError, match="memory blocks 1 to 2, got 9"):
+        walkthrough.gate_terms(network, {"black": image}, block=9)
+    with pytest.raises(ValueError, match="no recursive unit: choose a run of a MemNet"):
+        schematics.recursive_unit(PRESETS["plain"])
+    with pytest.raises(ValueError, match="alpha is a share of the loss, from 0 to 1, got 2"):
+        supervised_loss(network, torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), alpha=2)
+    with pytest.raises(ValueError, match="unknown image 'lena': choose one of astronaut"):
+        datasets.pictures("embedded").named("lena")
+    with pytest.raises(ValueError, match="no image is left"):
+        pitfalls.size_change(network, [], sigma=30)
+    with pytest.raises(ValueError, match="a training takes some minutes, got 0"):
+        training_cost.budgets(training_cost.trainings(), "sr-M6R6", seconds_per_pixel=1e-6, minutes=0)

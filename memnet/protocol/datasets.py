@@ -104,6 +104,12 @@ class Pictures(Sequence):
             return Pictures([self.names[i] for i in chosen], lambda i: self.read(chosen[i]))
         return Picture(self.names[index], self.read(range(len(self))[index]))
 
+    def named(self, name: str) -> "Picture":
+        """The image of that name; ValueError with all the names when there is none."""
+        if name not in self.names:
+            raise ValueError(f"unknown image {name!r}: choose one of {', '.join(self.names)}")
+        return self[self.names.index(name)]
+
 
 @cache
 def manifest() -> tuple[dict, ...]:

@@ -230,6 +230,8 @@ def recursive_unit(config: Config) -> Drawing:
 
     Blue boxes are the two convolutions that all recursions share; gray ones are the batch norms, two a recursion.
     """
+    if isinstance(config, StackConfig):
+        raise ValueError("a network without memory blocks has no recursive unit: choose a run of a MemNet")
     with style.look():
         figure = drawing(0.46 * WIDTH, 4.9)
         above, below = figure.subplots(2, 1, height_ratios=[4.0, 3.4])

@@ -189,8 +189,11 @@ def changes(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFr
 def size_change(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -> pd.DataFrame:
     """What changes when denoising is measured at full size, where BSD200 is published at half: a row as of `changes`.
 
-    Noisy images have the same PSNR at both sizes, so this pitfall shows after a network only.
+    Noisy images have the same PSNR at both sizes, so this pitfall shows after a network only. Raises ValueError
+    without images.
     """
+    if not originals:
+        raise ValueError("no image is left to denoise: the limit is 1 or more")
     halves = {"half": datasets.half_gray, "full": images.gray}
     how = {"run": "", "task": "denoising", "dataset": "", "level": sigma, "progress": False}
     means = {}

@@ -180,6 +180,8 @@ def seconds_here(run: str, config: TrainingConfig, device: str) -> float:
 
 def budgets(table: pd.DataFrame, run: str, *, seconds_per_pixel: float, minutes: float) -> pd.DataFrame:
     """What some minutes are worth, beside the rows of `trainings` with the run's network; hours are those here."""
+    if minutes <= 0:
+        raise ValueError(f"a training takes some minutes, got {minutes:g}")
     config = registry.experiment(run).config
     same = table.run.map(lambda name: registry.experiment(name).config == config).astype(bool)
     here = {"run": f"{minutes:g} minutes here", "pixels": minutes * 60 / seconds_per_pixel / MILLION}

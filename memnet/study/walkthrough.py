@@ -163,8 +163,7 @@ def receptive_fields(network: MemNet, *, block: int = 1) -> tuple[pd.DataFrame, 
     that of the sum over channels at the central pixel with respect to a mid-gray x. Its image (H, W) is logarithmic:
     1 is the largest absolute value, 0 a ten-thousandth of it or less. ValueError for a block that is not there.
     """
-    if not 1 <= block <= len(network.blocks):
-        raise ValueError(f"the network has memory blocks 1 to {len(network.blocks)}, got {block}")
+    check_block(network, block)
     recursions = len(network.blocks[0].recursive_unit.norms1)
     centre = 1 + 2 * recursions * block + 3  # three pixels more than any state sees
     x = torch.full((1, 1, 2 * centre + 1, 2 * centre + 1), 0.5, requires_grad=True)
@@ -177,6 +176,12 @@ def receptive_fields(network: MemNet, *, block: int = 1) -> tuple[pd.DataFrame, 
         rows.append((f"H^{r}", 1 + 2 * ((block - 1) * recursions + r), int(distances.max())))
         gradients[f"$H^{r}$"] = (1 + (size / size.max()).clamp(min=1e-4).log10() / 4).numpy()
     return pd.DataFrame(rows, columns=["state", "convolutions", "radius"]), gradients
+
+
+def check_block(network: MemNet, block: int) -> None:
+    """ValueError for a memory block that the network has not."""
+    if not 1 <= block <= len(network.blocks):
+        raise ValueError(f"the network has memory blocks 1 to {len(network.blocks)}, got {block}")
 
 
 PADDED = 4  # pixels at the border of a feature map that the padding changes most
@@ -218,6 +223,7 @@ def gate_terms(network: MemNet, images: dict[str, np.ndarray], *, block: int) ->
     A gate unit is a 1x1 convolution, so B_m is a sum with one term a memory (and the bias). `norm` is the l2 norm of
     the memory's weights; the other columns hold the root mean square of its term on each of `images` (H, W).
     """
+    check_block(network, block)
     norm, relu, conv = network.blocks[block - 1].gate_unit
     sources = network.config.gate_sources(block)
     weights = conv.weight.split(network.config.channels, dim=1)
