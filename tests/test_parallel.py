@@ -78,7 +78,7 @@ def test_the_command_in_two_processes_writes_what_one_writes_and_speaks_once(tmp
     both, stage, said = commanded(tmp_path / "2", 2)
     assert stage["processes"] == 2
     assert largest_difference(both, alone) < 1e-4
-    assert [line.split(":")[0] for line in said.splitlines()] == ["PSNR gain on the validation set", "speed", "weights"]
+    assert [line.split(":")[0] for line in said.splitlines()] == ["PSNR gain on the validation set", "weights"]
 
 
 def trained(folder, processes, norms="synchronised"):

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -84,21 +85,23 @@ def written(folder):
     }
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """From when it is called, no file of this process may grow beyond a kilobyte, as on a full disk."""
+    """Inside it no file of this process may grow beyond ten bytes, as on a full disk; pytest writes its own outside."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_leaves_what_was_there(tmp_path, full_disk, name):
+def test_a_full_disk_leaves_what_was_there(tmp_path, name):
     WRITERS[name](tmp_path, 0)
     before = written(tmp_path)
-    full_disk()
-    with pytest.raises((ValueError, OSError), match=r"(?i)too large|kept"):
+    with full_disk(), pytest.raises((ValueError, OSError), match=r"(?i)too large|kept"):
         WRITERS[name](tmp_path, 0 if name == "pack" else 1)
     assert written(tmp_path) == before
 
