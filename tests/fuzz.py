@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,10 @@ from memnet.study import registry, store
 from memnet.training import loop
 
 MOST_SECONDS, MOST_BYTES = 10, 2**30
+
+
+class FallsShort(Exception):
+    """An input that does not end well, and the command that tries it again."""
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -73,7 +78,7 @@ def check_sentence(sentence: str, folder: Path) -> None:
     assert "\n" not in sentence, f"more than one line: {sentence}"
 
 
-class Files:
+class Files(ABC):
     """Files of one kind: valid ones in a folder, damaged one at a time and then read."""
 
     name: str
@@ -85,13 +90,13 @@ class Files:
         self.valid = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         self.expected = {path: self.read(path) for path in self.valid}
 
+    @abstractmethod
     def make(self) -> None:
         """Write the valid files."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, path: Path) -> object:
         """What the project makes of the file, in a form that can be compared."""
-        raise NotImplementedError
 
     def attempt(self, rng: np.random.Generator) -> str:
         """Damage a file and read it: "same", "read" or "refused"; AssertionError for anything else."""
@@ -415,7 +420,7 @@ def resident(line: str) -> int:
 
 
 def attempt(target: Files | Commands, seed: int, number: int) -> str:
-    """One input; what became of it. AssertionError, with how to try it again, when it falls short.
+    """One input; what became of it. FallsShort, with how to try it again, when it does not end well.
 
     What takes too long is tried twice: a machine that others use stalls now and then.
     """
@@ -427,7 +432,7 @@ def attempt(target: Files | Commands, seed: int, number: int) -> str:
         assert memory < MOST_BYTES, f"{memory / 2**20:.0f} MiB"
     except Exception as error:  # whatever it is, it falls short
         again = f"python tests/fuzz.py {target.name} --seed {seed} --number {number}"
-        raise AssertionError(f"{again}: {type(error).__name__}: {error}") from error
+        raise FallsShort(f"{again}: {type(error).__name__}: {error}") from error
     return outcome
 
 
@@ -459,7 +464,7 @@ def main() -> int:
             for target in targets:
                 try:
                     counts[target.name, attempt(target, given.seed, number)] += 1
-                except AssertionError as error:
+                except FallsShort as error:
                     message = str(error).replace(folder, "FOLDER")
                     kind = message.split(": ", 1)[1][:60]
                     if (target.name, kind) not in failures:  # the first of each kind

@@ -52,7 +52,7 @@ def test_what_falls_short_is_found_with_how_to_try_it_again(tmp_path, copies, er
     Wrong.copies = copies
     Wrong.error = type(error)(str(error.args[0]).replace("FOLDER", str(tmp_path)))
     target = Wrong(tmp_path)
-    with pytest.raises(AssertionError, match=rf"python tests/fuzz\.py wrong --seed 0 --number \d+: .*{reason}"):
+    with pytest.raises(fuzz.FallsShort, match=rf"python tests/fuzz\.py wrong --seed 0 --number \d+: .*{reason}"):
         [fuzz.attempt(target, 0, number) for number in range(200)]
 
 

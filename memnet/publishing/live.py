@@ -12,7 +12,7 @@ from memnet.study.train_run import Files, Outcome
 from memnet.training.config import TrainingConfig
 from memnet.training.trainer import Trainer
 
-SECONDS = 1.0  # between two looks at a training
+SECONDS = 1.0  # between two drawings of the curves
 
 
 class Watch:
@@ -55,7 +55,7 @@ def train(run: str, config: TrainingConfig, *, minutes: float, folder: Path, dev
     """
     files, unfinished = Files.of(run, folder), train_run.unfinished(run, folder)
     if unfinished is None and files.weights.exists():
-        print(f"{name_of(files.weights)} is finished, so nothing is trained. To train anew, name another folder.")
+        print(f"{name_of(files.weights)} is finished, so nothing is trained. To train again, name another folder.")
         return
     watch = Watch(run, files.log)
     watch.say("goes on where it was stopped ..." if unfinished else "begins: data, and the time of a step ...")
