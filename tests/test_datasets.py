@@ -211,7 +211,8 @@ def test_ctrl_c_stops_a_fetch_at_once_and_leaves_nothing(library, tmp_path):
             lines.append(f"Set5,{row['path']},222,{row['sha256']},http://127.0.0.1:{server.server_port}/silent/a.bmp")
         with_sum(tmp_path / "manifest.csv", "\n".join(lines) + "\n")
         script = (
-            "import sys, pathlib\nfrom memnet import cli, paths\npaths.MANIFEST = pathlib.Path(sys.argv[1])\n"
+            "import sys, pathlib, signal\nfrom memnet import cli, paths\npaths.MANIFEST = pathlib.Path(sys.argv[1])\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell lets what it runs behind ignore it
             "print('ready', flush=True)\ncli.app(['data', 'fetch', 'Set5'])"
         )
         command = [sys.executable, "-c", script, tmp_path / "manifest.csv"]
@@ -219,8 +220,11 @@ def test_ctrl_c_stops_a_fetch_at_once_and_leaves_nothing(library, tmp_path):
         process.stdout.readline()
         time.sleep(3)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=8)
-        server.shutdown()
+        try:
+            _, errors = process.communicate(timeout=8)
+        finally:
+            process.kill()
+            server.shutdown()
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1].startswith("memnet: stopped")
     assert "Traceback" not in errors

@@ -274,7 +274,7 @@ store.paths.RESULTS = store.Path(sys.argv[1])
 key = store.key_of("w", "i", 0) | {"commit": sys.argv[2]}
 for name in sys.argv[3:]:
     row = ROW.assign(image=name)
-    store.add_row(store.file_of("r", "d", 3), row, key=key, measured={name}, order=list("abcdefghij"))
+    store.add_row(store.file_of("jpeg-M6R1", "d", 3), row, key=key, measured={name}, order=list("abcdefghij"))
 """
 ROW = pd.DataFrame({"run": ["r"], "dataset": "d", "level": 3, "image": "a", "psnr": 30.0})
 
@@ -284,7 +284,7 @@ def test_two_processes_that_add_rows_to_one_file_lose_none(tmp_path):
     command = [sys.executable, "-c", TWO_WRITERS, tmp_path]
     writers = [subprocess.Popen([*command, *names], cwd=paths.ROOT) for names in ("1acegi", "2bdfhj")]
     assert [writer.wait(120) for writer in writers] == [0, 0]
-    key, rows = store.read_rows(tmp_path / "r" / "d-3.csv")
+    key, rows = store.read_rows(tmp_path / "jpeg-M6R1" / "d-3.csv")
     assert "".join(rows["image"]) == "abcdefghij"
     assert {made["commit"] for made in store.provenances(key)} == {"1", "2"}
 
