@@ -428,7 +428,7 @@ def gain_of(weights: Path) -> str:
     from memnet.study import registry
     from memnet.training import selection
 
-    stages = registry.own_stages(checkpoints.load(weights)[1])
+    stages = registry.own_stages(checkpoints.history(weights))
     gains = [stage["psnr_gain"] for stage in stages]
     message = f"PSNR gain on the validation set: {gains[-1]:+.3f} dB"
     if len(gains) == 1:

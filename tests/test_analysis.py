@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from memnet.network.model import PRESETS, VARIANTS, Config, StackConfig, build, variant
+from memnet.network.model import PRESETS, VARIANTS, Config, PlainConfig, build, variant
 from memnet.study import analysis, size
 
 TINY = Config(blocks=4, recursions=3, channels=4)
@@ -51,14 +51,14 @@ def test_parameters_of_a_network_are_those_of_its_configuration():
     assert size.parameters(build(TINY)) == size.parameters(TINY)
 
 
-@pytest.mark.parametrize("config", [TINY, *(variant(TINY, name) for name in VARIANTS), StackConfig(5, 4)])
+@pytest.mark.parametrize("config", [TINY, *(variant(TINY, name) for name in VARIANTS), PlainConfig(5, 4)])
 def test_layer_table_adds_up_to_the_parameters(config):
     table, counts = size.layer_table(config), size.parameters(config)
     sums = table[["weights", "biases", "norms"]].sum().tolist()
     assert sums == [counts["convolution_weights"], counts["biases"], counts["norms"]]
 
 
-@pytest.mark.parametrize("config", [TINY, variant(TINY, "basic"), variant(TINY, "NL"), StackConfig(4, 3, skip=True)])
+@pytest.mark.parametrize("config", [TINY, variant(TINY, "basic"), variant(TINY, "NL"), PlainConfig(4, 3, skip=True)])
 def test_operations_are_what_a_pass_computes(config):
     found = []
 

@@ -15,12 +15,12 @@ from safetensors.torch import save as save_tensors
 
 from memnet import paths
 from memnet.network import checkpoints
-from memnet.network.model import Config, StackConfig, build
+from memnet.network.model import Config, PlainConfig, build
 
 TINY = Config(2, 2, channels=4, long_term=False)
 
 
-@pytest.mark.parametrize("config", [TINY, StackConfig(3, 4, skip=True)])
+@pytest.mark.parametrize("config", [TINY, PlainConfig(3, 4, skip=True)])
 def test_weights_come_back_with_configuration_and_history(tmp_path, config):
     model, path = build(config), tmp_path / "a.safetensors"
     checkpoints.save(path, model, history={"run": "x", "stages": [{"steps": 3}]})

@@ -93,7 +93,7 @@ def test_later_predictions_are_the_better_ones(run):
 @pytest.mark.parametrize("table", [1, 2, 6])
 def test_networks_that_a_table_compares_had_one_budget(table):
     def budget(run):
-        _, history = checkpoints.load(registry.weights_path(run))
+        history = checkpoints.history(registry.weights_path(run))
         settings = ("optimiser", "steps", "batch", "patch", "frozen_bn_fraction", "recursions")
         return [[stage[name] for name in settings] for stage in history["stages"]]
 

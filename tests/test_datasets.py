@@ -16,8 +16,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from memnet import download
 from memnet.paths import ROOT, images_root
-from memnet.protocol import datasets, download, images, tasks
+from memnet.protocol import datasets, images, tasks
 
 
 @pytest.fixture

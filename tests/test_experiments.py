@@ -83,14 +83,14 @@ def test_training_leaves_weights_log_and_state(small):
 def test_a_piece_then_resume_gives_the_weights_of_one_go(small):
     whole = train(small / "whole")
     piece = train(small / "pieces", minutes=0.0)
-    assert checkpoints.load(piece)[1]["stages"][0]["steps"] == 1
+    assert checkpoints.history(piece)["stages"][0]["steps"] == 1
     done = train(small / "pieces", start="resume")
     assert checkpoints.weights_hash(done) == checkpoints.weights_hash(whole)
-    assert checkpoints.load(done)[1]["stages"][0]["steps"] == 12
+    assert checkpoints.history(done)["stages"][0]["steps"] == 12
 
 
 def test_patches_grow_where_the_batch_allows(small):
-    stages = [checkpoints.load(train(small / str(n), batch=4, patch_growth=n))[1]["stages"][0] for n in (1, 2)]
+    stages = [checkpoints.history(train(small / str(n), batch=4, patch_growth=n))["stages"][0] for n in (1, 2)]
     assert [stage["patch_growth"] for stage in stages] == [1, 2]
     with pytest.raises(ValueError, match="multiple of 4, or patch_growth=1"):
         train(small / "asked", batch=2, patch_growth=2)
@@ -99,7 +99,7 @@ def test_patches_grow_where_the_batch_allows(small):
 def test_another_stage_begins_from_the_weights_and_draws_other_patches(small):
     first = checkpoints.weights_hash(train(small))
     path = train(small, start="continue", steps=10)
-    stages = checkpoints.load(path)[1]["stages"]
+    stages = checkpoints.history(path)["stages"]
     assert [(stage["steps"], stage["seed"]) for stage in stages] == [(12, 0), (10, 1)]
     assert checkpoints.weights_hash(path) != first
 
@@ -107,7 +107,7 @@ def test_another_stage_begins_from_the_weights_and_draws_other_patches(small):
 def test_minutes_are_planned_from_all_that_a_training_does(small, monkeypatch):
     costs = budget.Costs(step=0.1, frozen_step=0.3, refresh=0.5, validation=0.2, selection=1.0)
     monkeypatch.setattr("memnet.training.budget.measure", lambda *given, **how: costs)
-    cycle = checkpoints.load(train(small, steps=None, minutes=0.5))[1]["stages"][0]
+    cycle = checkpoints.history(train(small, steps=None, minutes=0.5))["stages"][0]
     assert cycle["steps"] == cycle["planned_steps"]
     planned = replace(TRAININGS["soap"], steps=cycle["planned_steps"])
     assert costs.seconds(planned) <= 0.95 * 30 - 1.0
@@ -117,7 +117,7 @@ def test_minutes_are_planned_from_all_that_a_training_does(small, monkeypatch):
 def test_a_training_that_is_slower_than_planned_stops_at_its_budget(small, monkeypatch):
     costs = budget.Costs(step=1e-6, frozen_step=1e-6, refresh=0.0, validation=0.0, selection=0.0)
     monkeypatch.setattr("memnet.training.budget.measure", lambda *given, **how: costs)
-    cycle = checkpoints.load(train(small, steps=None, minutes=0.01))[1]["stages"][0]
+    cycle = checkpoints.history(train(small, steps=None, minutes=0.01))["stages"][0]
     assert cycle["steps"] < cycle["planned_steps"]
 
 
@@ -149,10 +149,10 @@ def test_a_stopped_schedule_replaces_no_better_weights_before_it_ends(small, cap
     assert "keeps its weights" in capsys.readouterr().err
     train(small, start="resume")
     assert path.read_bytes() not in (before, better)
-    assert checkpoints.load(path)[1]["stages"][-1]["steps"] == 12
+    assert checkpoints.history(path)["stages"][-1]["steps"] == 12
     path.write_bytes(b"rubbish")
     train(small, overwrite=True, minutes=0.0)
-    assert checkpoints.load(path)[1]["stages"][-1]["steps"] == 1
+    assert checkpoints.history(path)["stages"][-1]["steps"] == 1
 
 
 def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small, monkeypatch):
@@ -170,7 +170,7 @@ def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small
     drawn = []
     monkeypatch.setattr(train_run, "Patches", lambda *a, **k: drawn.append(Patches(*a, **k)) or drawn[-1])
     for start in ("fresh", "continue"):
-        _, history = checkpoints.load(train_run.train_run("child", config, **how, start=start).weights)
+        history = checkpoints.history(train_run.train_run("child", config, **how, start=start).weights)
     assert [patches.levels for patches in drawn] == [(5, 75), (5, 75)]
     assert history["levels"] == [5, 75]
     assert [cycle.get("run") for cycle in history["stages"]] == ["sr-M6R6", None, None]
@@ -184,7 +184,7 @@ def test_a_child_begins_from_its_parents_weights_and_learns_its_own_levels(small
     assert [line["stage"] for line in report.stages_of("child")] == [1, 2, 3]
     train_run.train_run("child", config, **how, overwrite=True, minutes=0.0)
     (small / "sr-M6R6.safetensors").unlink()
-    _, history = checkpoints.load(train_run.train_run("child", **how, start="resume").weights)
+    history = checkpoints.history(train_run.train_run("child", **how, start="resume").weights)
     assert [(cycle.get("run"), cycle["steps"]) for cycle in history["stages"]] == [("sr-M6R6", 12), (None, 10)]
 
 
@@ -310,7 +310,7 @@ def test_without_git_there_is_no_commit(monkeypatch):
 def test_learning_rate_and_precision_stand_in_the_history(small, monkeypatch, preset, precision):
     monkeypatch.setattr("memnet.training.budget.native_precision", lambda device: "bfloat16")
     path = train(small, preset=preset, learning_rate=1e-3, precision=TRAININGS[preset].precision)
-    stage = checkpoints.load(path)[1]["stages"][0]
+    stage = checkpoints.history(path)["stages"][0]
     assert (stage["learning_rate"], stage["precision"]) == (1e-3, precision)
 
 
@@ -421,7 +421,7 @@ def test_a_training_that_is_broken_off_at_once_is_the_one_that_is_resumed(small,
             train(small, overwrite=True, steps=14, seed=5, preset=preset)
     assert train_run.unfinished("sr-M6R6", small)
     path = train(small, start="resume")
-    cycle = checkpoints.load(path)[1]["stages"][-1]
+    cycle = checkpoints.history(path)["stages"][-1]
     assert (cycle["steps"], cycle["seed"]) == (14, 5)
     assert checkpoints.weights_hash(path) != old
 

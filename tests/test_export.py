@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from memnet import paths
 from memnet.cli import app
 from memnet.network.folded import inference_form
-from memnet.network.model import Config, StackConfig, build
+from memnet.network.model import Config, PlainConfig, build
 from memnet.protocol import datasets, images
 from memnet.restoration import arrays, export
 from memnet.study import registry
@@ -54,7 +54,7 @@ def trained(config):
     return model.eval()
 
 
-CONFIGS = [Config(2, 2, channels=4), Config(2, 2, channels=4, long_term=False), StackConfig(4, channels=4, skip=True)]
+CONFIGS = [Config(2, 2, channels=4), Config(2, 2, channels=4, long_term=False), PlainConfig(4, channels=4, skip=True)]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["MemNet", "NL", "skip"])

@@ -7,7 +7,7 @@ import torch
 
 from memnet.network import checkpoints
 from memnet.network.growth import grow
-from memnet.network.model import Config, StackConfig, build, variant
+from memnet.network.model import Config, PlainConfig, build, variant
 from memnet.protocol import metrics, tasks
 from memnet.protocol.datasets import Picture
 from memnet.study import gates, registry
@@ -48,11 +48,11 @@ def test_the_last_maps_are_the_last_recursion():
 
 
 def test_gate_norms_need_gates():
-    with pytest.raises(ValueError, match="Stack has no gate units"):
-        gates.gate_norms(build(StackConfig(2, 4)))
+    with pytest.raises(ValueError, match="PlainNet has no gate units"):
+        gates.gate_norms(build(PlainConfig(2, 4)))
     picture = Picture("a", np.zeros((16, 16), np.uint8))
-    with pytest.raises(ValueError, match="Stack has no gate units"):
-        gates.measure_image(build(StackConfig(2, 4)), picture, task="jpeg", level=10)
+    with pytest.raises(ValueError, match="PlainNet has no gate units"):
+        gates.measure_image(build(PlainConfig(2, 4)), picture, task="jpeg", level=10)
 
 
 def test_memory_norms_are_sorted_by_kind():

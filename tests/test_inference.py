@@ -6,7 +6,7 @@ import torch
 
 from memnet.network import runtime
 from memnet.network.folded import InferenceNet, inference_form
-from memnet.network.model import Config, StackConfig, build
+from memnet.network.model import Config, PlainConfig, build
 from memnet.protocol import datasets, tasks
 from memnet.restoration import tiling
 from memnet.study import registry
@@ -88,7 +88,7 @@ def test_it_leaves_the_network_as_it_is():
 
 
 def test_networks_without_memory_blocks_are_their_own_form():
-    model = build(StackConfig(2, channels=4))
+    model = build(PlainConfig(2, channels=4))
     assert inference_form(model) is model
     with pytest.raises(ValueError, match="float32 alone"):
         inference_form(model, torch.bfloat16)

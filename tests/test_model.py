@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from memnet.network.model import PRESETS, VARIANTS, Config, StackConfig, build, preset, variant
+from memnet.network.model import PRESETS, VARIANTS, Config, PlainConfig, build, preset, variant
 
 TINY = Config(blocks=2, recursions=3, channels=4)
 
@@ -97,7 +97,7 @@ def test_all_predictions_use_one_reconstruction():
     assert len(reconnet.norms) == TINY.blocks
 
 
-@pytest.mark.parametrize("config", [TINY, variant(TINY, "basic"), StackConfig(5, 4), StackConfig(5, 4, skip=True)])
+@pytest.mark.parametrize("config", [TINY, variant(TINY, "basic"), PlainConfig(5, 4), PlainConfig(5, 4, skip=True)])
 def test_with_the_reconstruction_at_zero_the_output_is_the_input(config):
     model = randomised(build(config))
     for parameter in model.reconnet.conv.parameters():
@@ -115,7 +115,7 @@ def test_basic_network_predicts_once():
 
 
 def test_skips_change_a_stack_by_mirrored_sums_alone():
-    plain, skip = build(StackConfig(4, 4)), build(StackConfig(4, 4, skip=True))
+    plain, skip = build(PlainConfig(4, 4)), build(PlainConfig(4, 4, skip=True))
     randomised(plain), skip.load_state_dict(plain.state_dict())
     skip.eval()
     x = torch.rand(1, 1, 6, 6)
@@ -149,7 +149,7 @@ def test_other_shapes_are_refused_by_name(shape):
         build(TINY)(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("kind", [lambda: Config(0, 6), lambda: StackConfig(layers=0)])
+@pytest.mark.parametrize("kind", [lambda: Config(0, 6), lambda: PlainConfig(layers=0)])
 def test_empty_networks_are_refused(kind):
     with pytest.raises(ValueError, match="is a whole number from 1 to 1000, got 0"):
         kind()

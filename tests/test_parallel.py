@@ -26,8 +26,8 @@ folder, norms = Path(sys.argv[1]), sys.argv[2]
 with distributed.process_group("cpu"):
     trainer = trainer_for(steps=10, preset="paper")  # AdamW makes steps of rounding where a gradient is 0
     if norms == "synchronised":
-        distributed.sync_batch_norms(trainer.model)
-        distributed.sync_batch_norms(trainer.average)
+        distributed.convert_sync_batchnorm(trainer.model)
+        distributed.convert_sync_batchnorm(trainer.average)
     held = ValidationSet(pictures(1), task="super-resolution")
     assert not run(trainer, held, folder)
     _, model, _ = best_weights(trainer, held)
@@ -125,7 +125,7 @@ def test_one_process_is_not_touched():
 
 def test_a_synchronised_norm_alone_is_a_batch_norm():
     torch.manual_seed(0)
-    norms = [torch.nn.BatchNorm2d(3), distributed.sync_batch_norms(torch.nn.BatchNorm2d(3))]
+    norms = [torch.nn.BatchNorm2d(3), distributed.convert_sync_batchnorm(torch.nn.BatchNorm2d(3))]
     v = torch.rand(2, 3, 4, 4)
     assert torch.equal(norms[0](v), norms[1](v))
     assert norms[0].state_dict().keys() == norms[1].state_dict().keys()

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from memnet.network.model import PRESETS, Config, StackConfig, variant
+from memnet.network.model import PRESETS, Config, PlainConfig, variant
 from memnet.publishing import gate_plots, plots, printed, result_plots, schematics, spectra_plots, style
 from memnet.study import analysis, gates, spectra
 
@@ -215,21 +215,21 @@ def test_networks_are_drawn_from_the_configuration(config):
 
 def test_the_memory_block_shows_what_its_gate_takes():
     config = Config(3, 4)
-    shown = texts(schematics.structures(StackConfig(3), StackConfig(3, skip=True), config))
+    shown = texts(schematics.structures(PlainConfig(3), PlainConfig(3, skip=True), config))
     assert all(f"$H^{{{r}}}$" in shown for r in range(1, 5))
     assert {"$B_{0}$", "$B_{1}$", "$B_{2}$", "$B_{3}$"} <= set(shown)
-    alone = texts(schematics.structures(StackConfig(3), StackConfig(3, skip=True), variant(config, "NL")))
+    alone = texts(schematics.structures(PlainConfig(3), PlainConfig(3, skip=True), variant(config, "NL")))
     assert "$B_{0}$" not in alone
 
 
 def test_skip_connections_are_as_many_as_in_the_network():
     def arcs(config):
         axes = Figure().subplots()
-        schematics.draw_stack(axes, config, 4.0, "")
+        schematics.draw_plain(axes, config, 4.0, "")
         return sum(line.get_color() == style.GREEN for line in axes.lines)
 
-    assert [arcs(StackConfig(layers, skip=True)) for layers in (1, 2, 5, 18)] == [0, 1, 2, 9]
-    assert arcs(StackConfig(18)) == 0
+    assert [arcs(PlainConfig(layers, skip=True)) for layers in (1, 2, 5, 18)] == [0, 1, 2, 9]
+    assert arcs(PlainConfig(18)) == 0
 
 
 def test_memories_have_their_places_on_the_axis():

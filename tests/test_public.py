@@ -12,7 +12,7 @@ from torch import nn
 import memnet
 from memnet import paths
 from memnet.network import checkpoints
-from memnet.network.model import Config, StackConfig, build
+from memnet.network.model import Config, PlainConfig, build
 from memnet.protocol import datasets
 from memnet.study import evaluation, registry
 
@@ -45,7 +45,7 @@ def test_the_public_names_are_listed():
         assert kind.__doc__
 
 
-@pytest.mark.parametrize("config", [Config(2, 3, channels=4), StackConfig(layers=2, channels=4)])
+@pytest.mark.parametrize("config", [Config(2, 3, channels=4), PlainConfig(layers=2, channels=4)])
 def test_loading_draws_no_random_number_and_gives_what_was_saved(config, tmp_path):
     model = build(config)
     checkpoints.save(tmp_path / "weights.safetensors", model, history={})

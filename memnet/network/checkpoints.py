@@ -13,11 +13,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from memnet import paths
-from memnet.network.model import Config, StackConfig, without_values
+from memnet.network.model import Config, PlainConfig, without_values
 
 FORMAT, STATE_FORMAT = "memnet-1", "memnet-state-1"
 SHARD_BYTES = 12 * 2**20  # state is split into files of about this size, so that each can travel alone
-CONFIGS = {"MemNet": Config, "Stack": StackConfig}
+CONFIGS = {"MemNet": Config, "PlainNet": PlainConfig, "Stack": PlainConfig}  # the last: a name in older files
 
 
 # ----------------------------------------------------------------------------------------------------------- weights
@@ -35,6 +35,11 @@ def load(path: Path) -> tuple[nn.Module, dict]:
     Raises ValueError when the file is missing, broken or not one of ours.
     """
     return parse(Path(path), *read_tensors(Path(path)))
+
+
+def history(path: Path) -> dict:
+    """The history of the training behind the weights in `path`, as it was saved; ValueError as `load`."""
+    return load(path)[1]
 
 
 def parse(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[nn.Module, dict]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.network.model import MemNet, RecursiveUnit, Stack, check_input
+from memnet.network.model import MemNet, PlainNet, RecursiveUnit, check_input
 
 SMALLEST = 1e-30  # a batch norm's scale that is nearer to 0 counts as this
 STRIP_BYTES = 16 * 2**20  # of a feature map that is convolved at a time: what is made again has to stay in the cache
@@ -201,7 +201,7 @@ class InferenceNet(nn.Module):
         return self.predictions(x)[0]
 
 
-def inference_form(model: MemNet | Stack | InferenceNet, precision: torch.dtype = torch.float32) -> nn.Module:
+def inference_form(model: MemNet | PlainNet | InferenceNet, precision: torch.dtype = torch.float32) -> nn.Module:
     """The fastest form of a trained network that gives its numbers to the rounding of `precision`.
 
     Other networks come back as they are; ValueError when they are asked for another precision than float32.

@@ -51,7 +51,7 @@ class Config:
 
 
 @dataclass(frozen=True)
-class StackConfig:
+class PlainConfig:
     """A network without memory blocks, for fig. 1 and table 2: `layers` convolutions between FENet and ReconNet.
 
     `skip=False` is the plain structure (fig. 1a); `skip=True` adds, to what layer l puts out, what its mirror layer
@@ -84,8 +84,8 @@ PRESETS = {
     "M6R6": Config(6, 6),  #            676,992    80, the paper's 677 K
     "M6R8": Config(6, 8),  #            726,144   104
     "M10R10": Config(10, 10),  #      1,373,312   212
-    "plain": StackConfig(),  #          664,704    20
-    "skip": StackConfig(skip=True),  #  664,704    20
+    "plain": PlainConfig(),  #          664,704    20
+    "skip": PlainConfig(skip=True),  #  664,704    20
 }
 VARIANTS = {
     "NL": {"long_term": False},
@@ -94,7 +94,7 @@ VARIANTS = {
 }
 
 
-def preset(name: str) -> Config | StackConfig:
+def preset(name: str) -> Config | PlainConfig:
     """The configuration of that name in PRESETS; ValueError with all the names when there is none."""
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
@@ -221,10 +221,10 @@ class MemNet(nn.Module):
         return self.predictions(x)[0]
 
 
-class Stack(nn.Module):
+class PlainNet(nn.Module):
     """The networks that MemNet is compared with in fig. 1: pre-activated convolutions, plain or with skips."""
 
-    def __init__(self, config: StackConfig):
+    def __init__(self, config: PlainConfig):
         super().__init__()
         self.config = config
         self.fenet = PreActivation(conv(1, config.channels))
@@ -250,12 +250,12 @@ class Stack(nn.Module):
         return self.predictions(x)[0]
 
 
-def build(config: Config | StackConfig) -> MemNet | Stack:
+def build(config: Config | PlainConfig) -> MemNet | PlainNet:
     """The untrained network of a configuration."""
-    return MemNet(config) if isinstance(config, Config) else Stack(config)
+    return MemNet(config) if isinstance(config, Config) else PlainNet(config)
 
 
-def without_values(config: Config | StackConfig) -> MemNet | Stack:
+def without_values(config: Config | PlainConfig) -> MemNet | PlainNet:
     """The network of a configuration with memory for its weights but no values: no random number is drawn for them."""
     with torch.device("meta"):
         return build(config).to_empty(device="cpu")

@@ -266,7 +266,7 @@ def weights_table() -> str:
 
 def stages_of(run: str) -> list[dict]:
     """One row for each training stage behind a run's weights that does not stand in its parent's rows."""
-    stages = checkpoints.load(registry.weights_path(run))[1]["stages"]
+    stages = checkpoints.history(registry.weights_path(run))["stages"]
     parent, listed = registry.experiment(run).parent, []
     if parent and registry.trained(parent):
         _, listed = train_run.parent_network(parent, registry.weights_path(parent))

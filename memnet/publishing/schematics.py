@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from memnet.network.model import Config, StackConfig
+from memnet.network.model import Config, PlainConfig
 from memnet.publishing import style
 from memnet.publishing.style import BLUE, GREEN, PLATE
 
@@ -82,7 +82,7 @@ LONG_TERM = Line2D([], [], color=GREEN, label="long-term memory")
 SHORT_TERM = Line2D([], [], color="black", label="short-term memory")
 
 
-def structures(plain: StackConfig, skip: StackConfig, config: Config, block: int | None = None) -> Drawing:
+def structures(plain: PlainConfig, skip: PlainConfig, config: Config, block: int | None = None) -> Drawing:
     """Fig. 1: the plain structure, the one with skip connections, and memory block m = `block` of a MemNet.
 
     Every convolution of the stacks and every recursion of the block is drawn. `block` is the last one by default.
@@ -91,14 +91,14 @@ def structures(plain: StackConfig, skip: StackConfig, config: Config, block: int
     with style.look():
         figure = drawing(0.4 * WIDTH, 0.4 * sum(heights) + 1.1)
         parts = figure.subplots(3, 1, height_ratios=heights)
-        draw_stack(parts[0], plain, heights[0], "(a) plain structure: short-term memory only")
-        draw_stack(parts[1], skip, heights[1], "(b) skip connections: restricted long-term memory")
+        draw_plain(parts[0], plain, heights[0], "(a) plain structure: short-term memory only")
+        draw_plain(parts[1], skip, heights[1], "(b) skip connections: restricted long-term memory")
         draw_block(parts[2], config, block or config.blocks, heights[2])
         figure.legend(handles=[SHORT_TERM, LONG_TERM], loc="outside lower center", ncols=2)
         return figure
 
 
-def draw_stack(axes: Axes, config: StackConfig, height: float, title: str) -> None:
+def draw_plain(axes: Axes, config: PlainConfig, height: float, title: str) -> None:
     """A stack of convolutions as circles; what a skip connection adds arrives as a green arc."""
     canvas(axes, WIDTH, height, title)
     last, y = config.layers + 1, 0.9  # FENet is 0, ReconNet the last
@@ -230,7 +230,7 @@ def recursive_unit(config: Config) -> Drawing:
 
     Blue boxes are the two convolutions that all recursions share; gray ones are the batch norms, two a recursion.
     """
-    if isinstance(config, StackConfig):
+    if isinstance(config, PlainConfig):
         raise ValueError("a network without memory blocks has no recursive unit: choose a run of a MemNet")
     with style.look():
         figure = drawing(0.46 * WIDTH, 4.9)

@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from memnet import paths
+from memnet import download, paths
 from memnet.network import checkpoints
 from memnet.network.folded import inference_form
-from memnet.network.model import PRESETS, Config, StackConfig, variant
+from memnet.network.model import PRESETS, Config, PlainConfig, variant
 from memnet.network.runtime import PRECISIONS
-from memnet.protocol import download, tasks
+from memnet.protocol import tasks
 from memnet.protocol.tasks import Task
 
 
@@ -35,7 +35,7 @@ class Experiment:
 
     name: str
     task: str
-    config: Config | StackConfig
+    config: Config | PlainConfig
     training_set: str
     shown_in: str
     levels: tuple[int, ...] | None = None  # to learn from, if not the task's
@@ -309,7 +309,7 @@ def examples(task: str, images: str) -> tuple[Example, ...]:
 def compared_runs(task: str) -> dict[str, str]:
     """Run by the name in figures: a task's networks without memory blocks, if it has any, and its main run."""
     name = tasks.task(task).name
-    plain = [run for run in EXPERIMENTS.values() if run.task == name and isinstance(run.config, StackConfig)]
+    plain = [run for run in EXPERIMENTS.values() if run.task == name and isinstance(run.config, PlainConfig)]
     return {"skip" if run.config.skip else "plain": run.name for run in plain} | {"MemNet": main_run(task)}
 
 
@@ -335,7 +335,7 @@ def training_of(weights: Path) -> dict:
 
     Raises ValueError, with its name, when the file is broken or has no such history.
     """
-    history = checkpoints.load(weights)[1]
+    history = checkpoints.history(weights)
     try:
         stages = own_stages(history)
         return {

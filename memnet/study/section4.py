@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from memnet.network.model import PRESETS, Config, MemNet, PreActivation, ReconNet, Stack, StackConfig, conv, variant
+from memnet.network.model import PRESETS, Config, MemNet, PlainConfig, PlainNet, PreActivation, ReconNet, conv, variant
 from memnet.study import size
 from memnet.training.config import preset
 from memnet.training.loss import supervised_loss
@@ -105,8 +105,8 @@ class SmallNet(nn.Module):
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "plain": lambda: Stack(StackConfig(LAYERS, CHANNELS)),
-    "skip": lambda: Stack(StackConfig(LAYERS, CHANNELS, skip=True)),
+    "plain": lambda: PlainNet(PlainConfig(LAYERS, CHANNELS)),
+    "skip": lambda: PlainNet(PlainConfig(LAYERS, CHANNELS, skip=True)),
     "Highway": lambda: SmallNet(Highway(CHANNELS, LAYERS), CHANNELS),
     "DRCN-like": lambda: SmallNet(SharedLayer(CHANNELS, LAYERS), CHANNELS, outputs=LAYERS),
     "dense block": lambda: SmallNet(DenseBlock(CHANNELS, LAYERS), CHANNELS),

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from memnet.network.folded import inference_form
-from memnet.network.model import Config, StackConfig, build
+from memnet.network.model import Config, PlainConfig, build
 from memnet.network.runtime import device_for
 from memnet.restoration import tiling
 
 
-def parameters(network: Config | StackConfig | nn.Module) -> dict[str, int]:
+def parameters(network: Config | PlainConfig | nn.Module) -> dict[str, int]:
     """How many numbers a network learns: convolution_weights (the paper's count), biases, norms, output_weights, total.
 
     `norms` are the batch norms' scales and shifts, `output_weights` the w_m of eq. 11.
@@ -34,13 +34,13 @@ def parameters(network: Config | StackConfig | nn.Module) -> dict[str, int]:
     return counts | {"total": sum(counts.values())}
 
 
-def layer_table(config: Config | StackConfig) -> pd.DataFrame:
+def layer_table(config: Config | PlainConfig) -> pd.DataFrame:
     """One row a convolution, from x to y: where it is, its kernel, maps in and out, and how often a pass applies it.
 
     `weights`, `biases` and `norms` (of the batch norms before it) are learned numbers; `operations` are multiply-adds
     for each pixel of the image, over all its applications.
     """
-    rows = memnet_layers(config) if isinstance(config, Config) else stack_layers(config)
+    rows = memnet_layers(config) if isinstance(config, Config) else plain_layers(config)
     table = pd.DataFrame(rows, columns=["layer", "equation", "kernel", "inputs", "outputs", "applied", "norm_sets"])
     table["weights"] = table.kernel**2 * table.inputs * table.outputs
     table["biases"] = table.outputs
@@ -61,14 +61,14 @@ def memnet_layers(config: Config) -> list[tuple]:
     return [*rows, ("ReconNet", "11" if config.multi_supervised else "3", 3, c, 1, outputs, outputs)]
 
 
-def stack_layers(config: StackConfig) -> list[tuple]:
+def plain_layers(config: PlainConfig) -> list[tuple]:
     """The same of a network of fig. 1 (a) or (b)."""
     c = config.channels
     middle = [(f"layer {i}", "", 3, c, c, 1, 1) for i in range(1, config.layers + 1)]
     return [("FENet", "1", 3, 1, c, 1, 1), *middle, ("ReconNet", "3", 3, c, 1, 1, 1)]
 
 
-def operations(config: Config | StackConfig, height: int, width: int) -> int:
+def operations(config: Config | PlainConfig, height: int, width: int) -> int:
     """Multiply-adds of all convolutions in one pass over an image of height x width pixels, padding included."""
     return int(layer_table(config).operations.sum()) * height * width
 
@@ -102,7 +102,7 @@ def growth(config: Config) -> pd.DataFrame:
 
 
 def seconds(
-    config: Config | StackConfig, *, height: int = 288, width: int = 288, repeats: int = 3, device: str = "cpu"
+    config: Config | PlainConfig, *, height: int = 288, width: int = 288, repeats: int = 3, device: str = "cpu"
 ) -> float:
     """The shortest of `repeats` times that an untrained network of `config` takes for one image on `device`."""
     model = inference_form(build(config).eval().to(device_for(device)))

@@ -16,7 +16,7 @@ from torch import nn
 from memnet import paths
 from memnet.network import checkpoints
 from memnet.network.growth import added_norms, grow
-from memnet.network.model import Config, StackConfig, build
+from memnet.network.model import Config, PlainConfig, build
 from memnet.protocol import datasets
 from memnet.restoration import tiling
 from memnet.study import provenance, registry
@@ -188,11 +188,11 @@ def finished_network(experiment: Experiment, weights: Path) -> tuple[nn.Module, 
     return model, history["stages"]
 
 
-def network_config(experiment: Experiment, recursions: int | None) -> Config | StackConfig:
+def network_config(experiment: Experiment, recursions: int | None) -> Config | PlainConfig:
     """The network of a run with that many recursions, by default its own; ValueError where it has not any."""
     if recursions is None:
         return experiment.config
-    if isinstance(experiment.config, StackConfig):
+    if isinstance(experiment.config, PlainConfig):
         raise ValueError(f"{experiment.name} is a network without recursions: leave their number out")
     if recursions < 1 or experiment.config.recursions % recursions:
         number = experiment.config.recursions
@@ -244,7 +244,7 @@ def validation_set(experiment: Experiment, images: Sequence, device: str) -> Val
 
 
 def ready_to_train(
-    model: nn.Module, wanted: Config | StackConfig, patches: Patches, config: TrainingConfig
+    model: nn.Module, wanted: Config | PlainConfig, patches: Patches, config: TrainingConfig
 ) -> nn.Module:
     """The network, grown to the configuration that is `wanted`, with synchronised batch norms on several processes."""
     if model.config != wanted:
@@ -252,7 +252,7 @@ def ready_to_train(
         renew = {"batches": 25, "batch": config.batch, "seed": config.seed + 10**6}
         model = selection.renew_statistics(larger, patches, norms=added_norms(model, larger), **renew)
     if distributed.world_size() > 1 and config.sync_bn:
-        model = distributed.sync_batch_norms(model)
+        model = distributed.convert_sync_batchnorm(model)
     return model
 
 
@@ -290,7 +290,7 @@ def load_named_state(trainer: Trainer, saved: tuple, state: Path) -> None:
         raise ValueError(f"{state} cannot be resumed: {error}") from error
 
 
-def check_memory(network: Config | StackConfig, config: TrainingConfig, device: str) -> None:
+def check_memory(network: Config | PlainConfig, config: TrainingConfig, device: str) -> None:
     """ValueError when a batch's feature maps alone, one of each convolution, do not fit into the free memory."""
     bytes_each = 2 if config.precision == "bfloat16" else 4
     pixels = config.batch * config.patch**2 // distributed.world_size()
@@ -363,7 +363,7 @@ def stage_record(trainer: Trainer, choice: str, gain: float) -> dict:
 def psnr_gain_of(weights: Path) -> float:
     """What the network in a file gains on its validation set, in dB; -inf when there is none in it."""
     try:
-        return checkpoints.load(weights)[1]["stages"][-1]["psnr_gain"]
+        return checkpoints.history(weights)["stages"][-1]["psnr_gain"]
     except ValueError:
         return float("-inf")
 
@@ -379,7 +379,7 @@ def unfinished(run: str, folder: Path | None = None) -> TrainingConfig | None:
     meta = checkpoints.load_meta(files.state)
     config = saved_config(meta, files.state)
     try:
-        stage = checkpoints.load(files.weights)[1]["stages"][-1]
+        stage = checkpoints.history(files.weights)["stages"][-1]
     except ValueError:
         return config
     expected = {**asdict(config), "planned_steps": config.steps}

@@ -39,7 +39,7 @@ def trainings() -> pd.DataFrame:
 
 def row_of(run: Experiment, weights: Path, psnr: float) -> dict:
     """A row of `trainings`, from a file of weights."""
-    history = checkpoints.load(weights)[1]
+    history = checkpoints.history(weights)
     pixels = sum(pixels_of(stage) for stage in history["stages"])
     hours = sum(stage["seconds"] for stage in history["stages"]) / 3600
     memnet = isinstance(run.config, Config) and run.config.multi_supervised
@@ -149,7 +149,7 @@ def verdict(found: pd.Series, hardware: str) -> str:
 
 def seconds_per_pixel(run: str) -> float:
     """Seconds of a run's last training stage for each pixel of its patches."""
-    stage = checkpoints.load(registry.weights_path(run))[1]["stages"][-1]
+    stage = checkpoints.history(registry.weights_path(run))["stages"][-1]
     return stage["seconds"] / pixels_of(stage)
 
 

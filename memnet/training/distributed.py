@@ -77,7 +77,7 @@ def broadcast(value):
     return values[0]
 
 
-class SyncBatchNorm2d(nn.BatchNorm2d):
+class SyncBatchNorm(nn.BatchNorm2d):
     """A batch norm whose statistics in training are those of all processes' batches together."""
 
     def forward(self, v: Tensor) -> Tensor:
@@ -101,9 +101,9 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance, new_share)
 
 
-def sync_batch_norms(model: nn.Module) -> nn.Module:
-    """The model with its batch norms made `SyncBatchNorm2d`, in place."""
+def convert_sync_batchnorm(model: nn.Module) -> nn.Module:
+    """The model with its batch norms made `SyncBatchNorm`, in place."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = SyncBatchNorm2d
+            module.__class__ = SyncBatchNorm
     return model
