@@ -6,6 +6,8 @@ READY := $(VENV)/ready
 EXTRAS ?= dev
 FUZZ_MINUTES ?= 10
 SITE := build/site
+PYTEST = -m pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal
+QUICK := not notebooks and not slow and not browser
 OLDEST := checkpoints degradations evaluation hints images metrics model photographs plots restoration spectra tables tasks
 INDEX_cpu := --extra-index-url https://download.pytorch.org/whl/cpu
 INSTALL = $(VENV)/bin/python -m pip install --constraint constraints.txt $(INDEX_$(TORCH))
@@ -43,16 +45,16 @@ reproduce: $(READY)
 	$(VENV)/bin/memnet reproduce
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python $(PYTEST)
 
 quick-test: $(READY)
-	$(VENV)/bin/python -m pytest -q -m "not notebooks and not slow"
+	$(VENV)/bin/python $(PYTEST) -m "$(QUICK)"
 
 test-oldest:
 	$(PYTHON) -m venv build/oldest
 	build/oldest/bin/python -m pip install --constraint constraints-oldest.txt $(INDEX_$(TORCH)) \
-		--editable . hypothesis nbformat pytest pyyaml
-	build/oldest/bin/python -m pytest -q -W default -m "not notebooks and not slow" $(OLDEST:%=tests/test_%.py)
+		--editable . hypothesis nbformat pytest pytest-xdist pyyaml
+	build/oldest/bin/python $(PYTEST) -W default -m "$(QUICK)" $(OLDEST:%=tests/test_%.py)
 
 test-browser: $(READY)
 	$(INSTALL) --editable '.[dev,site]'

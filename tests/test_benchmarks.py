@@ -9,6 +9,8 @@ from memnet import paths
 
 CPU = torch.device("cpu")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def from_here(monkeypatch):

@@ -10,6 +10,8 @@ from memnet import paths
 from memnet.network import checkpoints
 from memnet.training import distributed
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 from pathlib import Path

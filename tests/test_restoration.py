@@ -245,6 +245,7 @@ def test_what_is_free_is_what_the_system_says():
 TRAINED = [run for run in map(registry.main_run, tasks.TASKS) if registry.trained(run)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", TRAINED)
 def test_an_overlap_of_56_is_within_half_a_grey_level(run):
     model, task = registry.load(run), registry.experiment(run).task
