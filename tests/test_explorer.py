@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import time
+from copy import deepcopy
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,8 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from memnet.network.folded import InferenceNet
 from memnet.publishing import widgets
-from memnet.study import explorer, registry
+from memnet.publishing.schematics import Drawing
+from memnet.restoration import tiling
+from memnet.study import explorer, gates, registry, walkthrough
 from memnet.study.explorer import Scene
 
 
@@ -26,26 +30,86 @@ def picture_file(shape, kind="PNG"):
 def scene(tiny_runs):
     """A scene of a tiny untrained network of two blocks and two recursions; the caches do not outlive it."""
     yield Scene("camera", "denoising-M6R6", 30, block=2)
-    for cached in (explorer.network_of, explorer.restored, explorer.memories_of):
-        cached.cache_clear()
+    cached = "network_of", "inference_of", "forward_pass", "restored", "maps_of"
+    for name in cached:
+        getattr(explorer, name).cache_clear()
     explorer.uploads.clear()
 
 
+@pytest.fixture
+def computed(monkeypatch):
+    """The names of the work that is done while it is there, in order: blocks, recursions and figures."""
+    work = []
+
+    def counted(owner, name, note):
+        original = getattr(owner, name)
+
+        def call(self, *args, **kwargs):
+            work.append(note(*args))
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(InferenceNet, "block", lambda number, *_: f"block {number + 1}")
+    counted(gates.Ablations, "source", lambda m, place: f"memory {place} of gate {m}")
+    counted(Drawing, "savefig", lambda *_: "figure")
+    return work
+
+
 def test_a_memory_left_out_changes_the_result_as_zero_weights_do(scene):
-    network = explorer.network_of(scene.run)
-    other = explorer.without_memory(network, 2, "B1")
-    weight = network.blocks[1].gate_unit[-1].weight.detach().clone()
-    weight[:, 4:8] = 0  # B0, B1, H1, H2 of 4 channels each
-    assert torch.equal(other.blocks[1].gate_unit[-1].weight, weight)
-    whole, without = (explorer.restored(s)[0]["$y$"] for s in (scene, scene._replace(without="B1")))
-    assert not np.array_equal(whole, without)
+    arrays, _ = explorer.restored(scene._replace(without="B1"))
+    network = deepcopy(explorer.network_of(scene.run))
+    with torch.no_grad():
+        network.blocks[1].gate_unit[-1].weight[:, 4:8] = 0  # B0, B1, H1, H2 of 4 channels each
+    y, y_m = tiling.predict(network, arrays["input"])
+    for name, image in {"$y_1$": y_m[0], "$y_2$": y_m[1], "$y$": y}.items():
+        np.testing.assert_allclose(arrays[name], image, rtol=0, atol=1e-5)
+    assert not np.allclose(arrays["$y$"], explorer.restored(scene)[0]["$y$"], rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="gate 1 has no memory 'B1': choose one of B0, H1, H2"):
-        explorer.without_memory(network, 1, "B1")
+        explorer.restored(scene._replace(block=1, without="B1"))
+
+
+def test_the_maps_are_those_of_the_memory_that_enters_the_gate(scene):
+    arrays, _ = explorer.restored(scene)
+    entering = walkthrough.gate_memories(explorer.network_of(scene.run), arrays["input"], 2).split(4, dim=1)
+    for place, name in enumerate(("B0", "B1", "H1", "H2")):
+        wanted = walkthrough.feature_maps([entering[place]], count=8)
+        found = explorer.maps_of(scene, name)
+        assert [f"$B_0$, {channel}" for channel in found] == list(wanted)
+        for image, like in zip(found.values(), wanted.values(), strict=True):
+            np.testing.assert_allclose(image, like, rtol=0, atol=1e-4)
+
+
+def test_each_block_is_computed_once_and_only_those_after_a_changed_gate_again(scene, computed):
+    explorer.restored(scene)
+    assert computed == ["block 1", "block 2"]
+    for memory, block in (("B0", 1), ("H1", 1), ("H2", 2)):  # to look at memories needs no block
+        explorer.maps_of(scene._replace(block=block), memory)
+    assert computed[2:] == ["memory 0 of gate 1", "memory 1 of gate 1", "memory 3 of gate 2"]
+    explorer.restored(scene._replace(block=1, without="B0"))
+    assert computed[5:] == ["memory 0 of gate 1", "block 2"]
+    explorer.restored(scene._replace(block=2, without="B0"))
+    assert computed[7:] == ["memory 0 of gate 2"]
+
+
+def test_images_are_shown_before_the_figure_is_drawn_and_nothing_else_is_drawn(scene, computed):
+    panel = widgets.Explorer(scene)
+    for number, drawn in ((1, []), (2, ["figure"]), (3, ["figure"])):
+        computed.clear()
+        panel.tabs.selected_index = number
+        assert computed == drawn, panel.VIEWS[number]
+    panel.pages[3].observe(lambda change: computed.append("images"), "value")
+    computed.clear()
+    panel.off.value = True
+    assert computed == ["memory 0 of gate 2", "images", "figure"]
+    computed.clear()
+    panel.block.value = 1
+    assert computed == [*["memory 0 of gate 1"] * 2, "block 2", "images", "figure"]  # maps, and what it adds
 
 
 def test_what_is_wrong_with_an_upload_is_one_sentence_with_the_files_name(scene):
     assert explorer.add_upload("mine.png", picture_file((200, 150, 3))) == "mine.png"
-    assert explorer.uploads["mine.png"].shape == (128, 128)
+    assert explorer.uploads["mine.png"].shape == (96, 96)
     assert explorer.image_names()[-1] == "mine.png"
     for name, content in (("text.png", b"no image"), ("empty.png", b""), ("small.png", picture_file((8, 90)))):
         with pytest.raises(ValueError, match=rf"^{name}: [^\n/]+$"):
@@ -66,7 +130,7 @@ def test_the_slider_has_both_images_and_a_still_one(scene):
     assert "&lt;in&gt;" in bundle["text/html"]
     assert "<script" not in bundle["text/html"]  # JupyterLab would drop it
     still = np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
-    assert (still[:, :9].max(), still[:, 9:].min(), still.shape) == (0, 255, (12, 18))
+    assert (still[:, :12].max(), still[:, 12:].min(), still.shape) == (0, 255, (16, 24))
 
 
 def test_the_zoom_has_all_images_and_a_still_one(scene):
@@ -76,7 +140,7 @@ def test_the_zoom_has_all_images_and_a_still_one(scene):
     assert "&lt;original&gt;" in bundle["text/html"]
     assert "<script" not in bundle["text/html"]
     still = np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
-    assert (still.shape, still[:, :18].max(), still[:, 36:].min()) == ((12, 54), 0, 255)
+    assert (still.shape, still[:, :24].max(), still[:, 48:].min()) == ((16, 72), 0, 255)
 
 
 def test_another_upload_of_the_same_name_is_another_image(scene):
@@ -89,8 +153,8 @@ def test_another_upload_of_the_same_name_is_another_image(scene):
 
 def test_of_quick_changes_only_the_last_is_drawn_and_the_loop_goes_on_meanwhile(scene, monkeypatch):
     panel, drawn, beats = widgets.Explorer(scene), [], []
-    monkeypatch.setattr(panel, "draw", lambda began: drawn.append(panel.scene))
-    monkeypatch.setattr(panel, "prepare", lambda: time.sleep(0.3))
+    monkeypatch.setattr(panel, "draw", lambda number, shown, began: drawn.append(shown))
+    monkeypatch.setattr(panel, "prepare", lambda number, shown: time.sleep(0.3))
 
     async def change():
         for level in (70, 50, 70):
@@ -104,44 +168,66 @@ def test_of_quick_changes_only_the_last_is_drawn_and_the_loop_goes_on_meanwhile(
     assert sum("working" in message for message in beats) > 3
 
 
+def test_of_another_run_the_whole_network_is_shown_before_the_one_without_a_memory(scene, computed):
+    panel = widgets.Explorer(scene)
+    panel.tabs.selected_index = 3
+    panel.off.value = True
+    panel.pages[3].observe(lambda change: computed.append("images"), "value")
+    computed.clear()
+
+    async def change(control, value):
+        control.value = value
+        await panel.drawing
+
+    asyncio.run(change(panel.level, 50))
+    whole = ["block 1", "block 2", "memory 0 of gate 2", "images", "figure"]
+    assert computed == [*whole, "memory 0 of gate 2", "images", "figure"]
+    computed.clear()
+    asyncio.run(change(panel.memory, "B1"))  # nothing but the gate changes
+    assert [work for work in computed if "memory" not in work] == ["images", "figure"]
+    computed.clear()
+    asyncio.run(change(panel.off, False))
+    assert computed == ["images", "figure"]
+
+
 def test_every_view_is_drawn_when_it_is_opened_and_has_a_still_twin(scene):
     panel = widgets.Explorer(scene)
-    seen = [picture.value for picture in panel.pictures]
-    assert ["data:image" in seen[0], *seen[1:]] == [True, b"", b"", b""]
-    assert {picture.layout.display for picture in panel.pictures[1:]} == {"none"}  # not a broken image
-    for number in (1, 2, 3):
+    assert ["data:image" in page.value for page in panel.pages] == [True, False, False, False]
+    assert {figure.layout.display for figure in panel.figures} == {"none"}  # not a broken image
+    for number, images, figure in ((1, 6, False), (2, 0, True), (3, 6, True)):
         panel.tabs.selected_index = number
-        assert bytes(panel.pictures[number].value).startswith(b"\x89PNG")
-        assert panel.pictures[number].layout.display is None
+        assert panel.pages[number].value.count("data:image") == images
+        assert bytes(panel.figures[number].value).startswith(b"\x89PNG") == figure
+        assert (panel.figures[number].layout.display is None) == figure
     bundle = panel._repr_mimebundle_()
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(bundle)
 
 
 def test_controls_redraw_and_bring_each_others_choices(scene):
     panel = widgets.Explorer(scene)
-    before = panel.pictures[0].value
+    before = panel.pages[0].value
     panel.level.value = 70
-    assert panel.pictures[0].value != before
+    assert panel.pages[0].value != before
     panel.task.value = "super-resolution"
     assert panel.run.value == registry.main_run("super-resolution")
     assert (panel.level.options, panel.scene.level) == ((2, 3, 4), 3)
     assert "sr-M6R6 at 3" in panel.message.value
     panel.tabs.selected_index = 3
-    panel.memory.value, whole = "B1", panel.pictures[3].value
+    panel.memory.value, whole = "B1", panel.pages[3].value
     panel.off.value = True
     assert panel.scene.without == "B1"
-    assert panel.pictures[3].value != whole
+    assert panel.pages[3].value != whole
     panel.block.value = 1  # its gate has no B1
     assert panel.scene.without == "B0"
 
 
 def test_a_bad_upload_leaves_the_image_and_says_why(scene):
     panel = widgets.Explorer(scene)
-    before = panel.pictures[0].value
+    before = panel.pages[0].value
     file = {"name": "notes.png", "type": "image/png", "size": 5, "content": memoryview(b"notes")}
     panel.upload.value = ({**file, "last_modified": datetime.now(UTC)},)
     assert "notes.png: " in panel.message.value
-    assert (panel.image.value, panel.pictures[0].value) == ("camera", before)
+    assert (panel.image.value, panel.pages[0].value) == ("camera", before)
 
 
 @pytest.mark.parametrize(

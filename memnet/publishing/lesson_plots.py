@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from memnet.publishing import plots, schematics, style
 from memnet.publishing.schematics import Drawing
@@ -47,12 +48,24 @@ def memory_panel(
         left.suptitle(f"{shown} in gate {block}", fontsize=9)
         for axes, (name, image) in zip(left.subplots(2, 4).ravel(), maps.items(), strict=False):
             plots.show(axes, image, name)
-        axes = right.subplots()
-        colours = ["white" if name == off else ORANGE if name == shown else BLUE for name in norms.index]
-        axes.bar(norms.index, norms, color=colours, edgecolor="black", linewidth=0.6)
-        axes.set(ylabel=f"norm of the weights of gate {block}")
-        axes.tick_params(axis="x", labelsize=8)
+        norm_bars(right.subplots(), norms, shown=shown, off=off, block=block)
         return figure
+
+
+def gate_norms(norms: pd.Series, *, shown: str, off: str, block: int) -> Drawing:
+    """The norms of a gate by memory, that which is `off` in white."""
+    with style.look():
+        figure = schematics.drawing(7.4, 2.6)
+        norm_bars(figure.subplots(), norms, shown=shown, off=off, block=block)
+        return figure
+
+
+def norm_bars(axes: Axes, norms: pd.Series, *, shown: str, off: str, block: int) -> None:
+    """A bar for each memory of a gate: the one that is `shown` in orange, the one that is `off` in white."""
+    colours = ["white" if name == off else ORANGE if name == shown else BLUE for name in norms.index]
+    axes.bar(norms.index, norms, color=colours, edgecolor="black", linewidth=0.6)
+    axes.set(ylabel=f"norm of the weights of gate {block}")
+    axes.tick_params(axis="x", labelsize=8)
 
 
 def training_costs(table: pd.DataFrame, curve: pd.DataFrame, *, paper: float, own: pd.DataFrame) -> Drawing:

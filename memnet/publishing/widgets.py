@@ -3,13 +3,15 @@
 import asyncio
 import base64
 import io
+import re
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from html import escape
 
 import ipywidgets as widgets
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from memnet.protocol import images, tasks
@@ -19,18 +21,23 @@ from memnet.study import explorer, registry, walkthrough
 from memnet.study.explorer import Scene
 from memnet.study.spectra import WINDOWS, decibels
 
-ENLARGED = 3  # screen pixels for each pixel of an image
+ENLARGED = 4  # screen pixels for each pixel of an image
 PAUSE = 0.15  # seconds without a change after which a view is drawn again
 
 
 def data_uri(image: np.ndarray) -> str:
     """An image (H, W) as the address of a PNG that is in the page itself."""
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png(image, 1)).decode()}"
 
 
-def png(image: np.ndarray) -> bytes:
+def name_in_html(name: str) -> str:
+    """The name of an image, such as $y_1$, as HTML."""
+    return re.sub(r"_(\w+)", r"<sub>\1</sub>", escape(name.replace("$", ""))).replace("\n", "<br>")
+
+
+def png(image: np.ndarray, enlarged: int = ENLARGED) -> bytes:
     """The PNG file of an image (H, W), float in [0, 1], enlarged without interpolation."""
-    pixels = images.to_uint8(np.clip(image, 0, 1)).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+    pixels = images.to_uint8(np.clip(image, 0, 1)).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
@@ -49,13 +56,14 @@ class BeforeAfter:
     def html(self) -> str:
         """The page's part: both images as data URIs and a range input that moves the border."""
         sources = [data_uri(image) for image in (self.before, self.after)]
-        left, right = map(escape, self.titles)
+        left, right = map(name_in_html, self.titles)
+        shown = "width: 100%; image-rendering: pixelated"
         return f"""<div class="before-after" style="width: {ENLARGED * self.before.shape[1]}px; max-width: 100%">
 <div style="position: relative">
-<img src="{sources[0]}" alt="{left}" style="width: 100%; display: block">
-<img src="{sources[1]}" alt="{right}" style="position: absolute; inset: 0; width: 100%; clip-path: inset(0 0 0 50%)">
+<img src="{sources[0]}" alt="left" style="{shown}; display: block">
+<img src="{sources[1]}" alt="right" style="{shown}; position: absolute; inset: 0; clip-path: inset(0 0 0 50%)">
 </div>
-<input type="range" min="0" max="100" value="50" aria-label="{left} to {right}" style="width: 100%"
+<input type="range" min="0" max="100" value="50" aria-label="border between the images" style="width: 100%"
  oninput="this.parentNode.querySelectorAll('img')[1].style.clipPath = 'inset(0 0 0 ' + this.value + '%)'">
 <div style="display: flex; justify-content: space-between"><span>{left}</span><span>{right}</span></div></div>"""
 
@@ -75,26 +83,26 @@ SCALED = "width: 100%; display: block; image-rendering: pixelated; transform-ori
 
 
 class LinkedZoom:
-    """Images of one shape (H, W) side by side, by name: one slider enlarges all, around the pixel under the pointer.
+    """Images of one shape (H, W) in rows, by name: one slider enlarges all, around the pixel under the pointer.
 
     In a browser it works without a kernel; where HTML is not shown, a PNG has the images side by side.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], zoom: float = 3.0):
-        self.arrays, self.zoom = arrays, zoom
+    def __init__(self, arrays: dict[str, np.ndarray], zoom: float = 3.0, columns: int = 3):
+        self.arrays, self.zoom, self.columns = arrays, zoom, columns
 
     def html(self) -> str:
         """The page's part: each image as a data URI, and a range input for the enlargement."""
         panes = "".join(
-            f"""<div style="flex: 1; min-width: 0">
-<div style="overflow: hidden; cursor: crosshair" onpointermove="{FOLLOW}">
-<img src="{data_uri(image)}" alt="{escape(name)}" style="{SCALED}; transform: scale(var(--zoom))"></div>
-<div>{escape(name)}</div></div>"""
+            f"""<div><div style="overflow: hidden; cursor: crosshair" onpointermove="{FOLLOW}">
+<img src="{data_uri(image)}" alt="" style="{SCALED}; transform: scale(var(--zoom))"></div>
+<div style="line-height: 1.3">{name_in_html(name)}</div></div>"""
             for name, image in self.arrays.items()
         )
-        width = ENLARGED * sum(image.shape[1] for image in self.arrays.values())
+        width = ENLARGED * self.columns * next(iter(self.arrays.values())).shape[1]
+        grid = f"display: grid; grid-template-columns: repeat({self.columns}, minmax(0, 1fr)); gap: 8px"
         return f"""<div class="linked-zoom" style="--zoom: {self.zoom:g}; --x: 50%; --y: 50%; max-width: {width}px">
-<div style="display: flex; gap: 8px">{panes}</div>
+<div style="{grid}">{panes}</div>
 <label>zoom <input type="range" min="1" max="8" step="0.5" value="{self.zoom:g}"
  style="width: 40%; vertical-align: middle"
  oninput="this.closest('.linked-zoom').style.setProperty('--zoom', this.value)"></label></div>"""
@@ -116,14 +124,29 @@ def linked_zoom(scene: Scene) -> LinkedZoom:
 def before_after(scene: Scene) -> BeforeAfter:
     """The degraded and the restored image of a scene, with their PSNR."""
     arrays, scores = explorer.restored(scene)
-    titles = tuple(f"{name}, {scores[name][0]:.2f} dB" for name in ("input", "$y$"))
-    return BeforeAfter(arrays["input"], arrays["$y$"], tuple(title.replace("$", "") for title in titles))
+    left, right = (f"{name}, {scores[name][0]:.2f} dB" for name in ("input", "$y$"))
+    return BeforeAfter(arrays["input"], arrays["$y$"], (left, right))
+
+
+def without_and_with(scene: Scene) -> BeforeAfter:
+    """The image restored without the memory that is off, and with all memories; where none is off, before and after."""
+    if not scene.without:
+        return before_after(scene)
+    pairs = [explorer.restored(one) for one in (scene, scene._replace(without=""))]
+    titles = f"without {scene.without} in gate {scene.block}", "with all memories"
+    left, right = (f"{title}, {scores['$y$'][0]:.2f} dB" for title, (_, scores) in zip(titles, pairs, strict=True))
+    return BeforeAfter(*(arrays["$y$"] for arrays, _ in pairs), (left, right))
+
+
+def all_images(scene: Scene) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
+    """Original, input, every y_m, y and the residual; PSNR and SSIM of those that have them."""
+    arrays, scores = explorer.restored(scene)
+    return arrays | {"$y - x$, times 4": explorer.residual(scene)}, scores
 
 
 def predictions(scene: Scene) -> Drawing:
     """Original, input, every y_m and y with PSNR and SSIM, and the residual."""
-    arrays, scores = explorer.restored(scene)
-    return plots.pictures(arrays | {"$y - x$, times 4": explorer.residual(scene)}, scores, columns=5)
+    return plots.pictures(*all_images(scene), columns=5)
 
 
 def spectrum(scene: Scene, window: str = "hann") -> Drawing:
@@ -136,22 +159,26 @@ def spectrum(scene: Scene, window: str = "hann") -> Drawing:
 
 def memory(scene: Scene, shown: str) -> Drawing:
     """Maps of a memory of the scene's block beside the norms of the gate, and what the memory that is off costs."""
-    network, (_, scores) = explorer.network_of(scene.run), explorer.restored(scene)
-    norms = walkthrough.gate_terms(network, {}, block=scene.block).set_index("memory").norm
-    whole = explorer.restored(scene._replace(without=""))[1]["$y$"][0]
+    scores, whole = (explorer.restored(one)[1]["$y$"][0] for one in (scene, scene._replace(without="")))
     title = f"y with all memories: {whole:.2f} dB"
     if scene.without:
-        title += f"; gate {scene.block} without {scene.without}: {scores['$y$'][0]:.2f} dB"
-    maps = explorer.maps_of(scene, shown)
+        title += f"; gate {scene.block} without {scene.without}: {scores:.2f} dB"
+    maps, norms = explorer.maps_of(scene, shown), norms_of(scene)
     return lesson_plots.memory_panel(maps, norms, shown=shown, off=scene.without, block=scene.block, title=title)
+
+
+def norms_of(scene: Scene) -> pd.Series:
+    """The norms of the weights of the scene's gate, by memory."""
+    network = explorer.network_of(scene.run)
+    return walkthrough.gate_terms(network, {}, block=scene.block).set_index("memory").norm
 
 
 class Explorer:
     """The controls and four views: before and after, predictions, spectrum, memory.
 
-    Only the view that is open is drawn. The network runs beside the kernel's own loop, so controls can be moved
-    meanwhile; of changes that follow each other quickly only the last is drawn. Where widgets are not shown, as in a
-    page without a kernel, a PNG of the predictions takes their place.
+    Only the view that is open is drawn: its images first, in HTML, then its figure. The network runs beside the
+    kernel's own loop, so controls can be moved meanwhile; of changes that follow each other quickly only the last is
+    drawn. Where widgets are not shown, as in a page without a kernel, a PNG of the predictions takes their place.
     """
 
     VIEWS = ("before and after", "predictions", "spectrum", "memory")
@@ -175,18 +202,20 @@ class Explorer:
         )
         self.off = widgets.Checkbox(value=bool(scene.without), description="leave this memory out", indent=False)
         self.message = widgets.HTML()
-        self.pictures = [widgets.HTML(), *(hidden_image() for _ in self.VIEWS[1:])]
+        self.pages = [widgets.HTML() for _ in self.VIEWS]
+        self.figures = [hidden_image() for _ in self.VIEWS]
+        self.worker = ThreadPoolExecutor(max_workers=1)  # what waits there is cancelled by the next change
         self.tabs = widgets.Tab(children=self.panes(), titles=self.VIEWS)
         top = [widgets.HBox([self.image, self.upload]), widgets.HBox([self.task, self.run, self.level])]
         self.widget = widgets.VBox([*top, self.message, self.tabs])
         self.watch()
-        self.draw()
+        self.draw(0, scene, time.perf_counter())
 
     def panes(self) -> list[widgets.Widget]:
-        """What each tab holds: its own controls above its image."""
+        """What each tab holds: its own controls above its images and its figure."""
         gate = widgets.HBox([self.block, self.memory, self.off])
         controls = [[], [], [self.window], [gate]]
-        return [widgets.VBox([*own, view]) for own, view in zip(controls, self.pictures, strict=True)]
+        return [widgets.VBox([*own, *views]) for own, *views in zip(controls, self.pages, self.figures, strict=True)]
 
     def watch(self) -> None:
         """Draw when a control changes; a task brings its runs, a run its levels, a block its memories."""
@@ -259,7 +288,7 @@ class Explorer:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # outside a notebook nobody waits
-            self.draw()
+            self.draw(self.tabs.selected_index or 0, self.scene, time.perf_counter())
             return
         self.drawing = loop.create_task(self.draw_later())
 
@@ -268,40 +297,58 @@ class Explorer:
         await asyncio.sleep(PAUSE)
         began = time.perf_counter()
         self.say("working ...")
-        with suppress(ValueError):  # `draw` says it
-            await asyncio.to_thread(self.prepare)
-        self.draw(began)
+        loop, number, scene = asyncio.get_running_loop(), self.tabs.selected_index or 0, self.scene
+        steps = [scene._replace(without=""), scene] if scene[:3] != self.drawn[:3] else [scene]
+        for step in dict.fromkeys(steps):  # of another image, run or level first what needs one forward pass
+            with suppress(ValueError):  # `draw` says it
+                await loop.run_in_executor(self.worker, self.prepare, number, step)
+            self.draw(number, step, began)
 
-    def prepare(self) -> None:
-        """Compute what the open view shows, for `draw` to find."""
-        scene = self.scene
+    def prepare(self, number: int, scene: Scene) -> None:
+        """Compute what a view shows, for `draw` to find."""
         explorer.restored(scene)
-        if self.VIEWS[self.tabs.selected_index or 0] == "memory":
+        if self.VIEWS[number] == "memory":
             explorer.restored(scene._replace(without=""))
             explorer.maps_of(scene, self.memory.value)
 
-    def draw(self, began: float | None = None) -> None:
-        """Draw the open view; the line above it says how long that took since `began`, or what is wrong."""
-        began = began or time.perf_counter()
-        scene, number = self.scene, self.tabs.selected_index or 0
+    def draw(self, number: int, scene: Scene, began: float) -> None:
+        """Draw a view; the line above it says how long that took since `began`, or what is wrong."""
+        self.drawn = scene
         try:
-            self.pictures[number].value = self.view(number, scene)
-            self.pictures[number].layout.display = None
+            self.pages[number].value = self.page(number, scene)
+            if figure := self.figure(number, scene):
+                self.figures[number].value = figure._repr_png_()
+                self.figures[number].layout.display = None
         except ValueError as error:
             self.say(str(error))
             return
         self.say(f"{scene.image}, {scene.run} at {scene.level}: {time.perf_counter() - began:.1f} s")
 
-    def view(self, number: int, scene: Scene) -> str | bytes:
-        """HTML of the first view, PNG of the others."""
-        if number == 0:
-            return f"{before_after(scene).html()}<br>{linked_zoom(scene).html()}"
-        draw: list[Callable[[], Drawing]] = [
-            lambda: predictions(scene),
-            lambda: spectrum(scene, self.window.value),
-            lambda: memory(scene, self.memory.value),
-        ]
-        return draw[number - 1]()._repr_png_()
+    def page(self, number: int, scene: Scene) -> str:
+        """The images of a view, as HTML: without a figure of matplotlib they are there at once."""
+        match self.VIEWS[number]:
+            case "before and after":
+                return f"{before_after(scene).html()}<br>{linked_zoom(scene).html()}"
+            case "predictions":
+                arrays, scores = all_images(scene)
+                captions = {plots.caption(name, scores): image for name, image in arrays.items()}
+                return LinkedZoom(captions, zoom=1, columns=5).html()
+            case "memory":
+                maps = LinkedZoom(explorer.maps_of(scene, self.memory.value), zoom=1, columns=4)
+                return side_by_side(without_and_with(scene).html(), maps.html())
+            case _:
+                return ""
+
+    def figure(self, number: int, scene: Scene) -> Drawing | None:
+        """The figure below the images of a view; None for a view that has none."""
+        match self.VIEWS[number]:
+            case "spectrum":
+                return spectrum(scene, self.window.value)
+            case "memory":
+                shown = self.memory.value
+                return lesson_plots.gate_norms(norms_of(scene), shown=shown, off=scene.without, block=scene.block)
+            case _:
+                return None
 
     def say(self, sentence: str) -> None:
         """Put a sentence above the views."""
@@ -310,6 +357,12 @@ class Explorer:
     def _repr_mimebundle_(self, **kwargs) -> dict:
         still = base64.b64encode(predictions(self.scene)._repr_png_()).decode()
         return self.widget._repr_mimebundle_(**kwargs) | {"image/png": still}
+
+
+def side_by_side(left: str, right: str) -> str:
+    """Two parts of a page beside each other, in HTML; below each other where the page is narrow."""
+    return f"""<div style="display: flex; flex-wrap: wrap; gap: 24px"><div style="flex: 0 0 auto">{left}</div>
+<div style="flex: 1 1 380px; max-width: 820px">{right}</div></div>"""
 
 
 def hidden_image() -> widgets.Image:

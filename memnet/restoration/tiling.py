@@ -44,8 +44,7 @@ def predict(
     shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
     with evaluating(model):
         y, y_m = predictions_of(model, x.to(device).contiguous(memory_format=torch.channels_last), **shown)
-    if not torch.isfinite(y).all():
-        raise ValueError("the network gives values that are not finite (NaN or infinity): its weights are damaged")
+    check_finite(y)
     if progress and not shown:
         progress(1.0)
     return as_array(y), [as_array(prediction) for prediction in y_m]
@@ -54,6 +53,12 @@ def predict(
 def predictions_of(model: nn.Module, x: torch.Tensor, **shown) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """y and [y_1 .. y_M] of a network; y and [] of a module that has `forward` alone."""
     return model.predictions(x, **shown) if hasattr(model, "predictions") else (model(x), [])
+
+
+def check_finite(y: torch.Tensor) -> None:
+    """Raise ValueError when a network gave NaN or infinity."""
+    if not torch.isfinite(y).all():
+        raise ValueError("the network gives values that are not finite (NaN or infinity): its weights are damaged")
 
 
 def as_array(y: torch.Tensor) -> np.ndarray:

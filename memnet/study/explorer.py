@@ -1,22 +1,23 @@
 """What the explorer shows: one image crop, degraded and restored by a run, with one memory left out on demand."""
 
 import tempfile
-from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from memnet.network.folded import InferenceNet
 from memnet.network.model import MemNet
-from memnet.protocol import datasets, images
-from memnet.protocol.datasets import Picture
+from memnet.protocol import datasets, images, tasks
+from memnet.restoration import tiling
 from memnet.study import analysis, registry, spectra, walkthrough
+from memnet.study.gates import Ablations
 
-CROP = 128  # edge in pixels of what is shown: a network answers within a second on two cores
+CROP = 96  # edge in pixels of what is shown: the deepest network, M10R10, answers within a second on two cores
 uploads: dict[str, np.ndarray] = {}  # crops of the reader's own images, by name
+working = RLock()  # a forward pass has memory to work in, which two threads must not share
 
 
 class Scene(NamedTuple):
@@ -62,7 +63,7 @@ def add_upload(name: str, content: bytes) -> str:
     if min(channel.shape) < 16:
         raise ValueError(f"{name}: the image has {channel.shape[1]}x{channel.shape[0]} pixels, 16x16 are needed")
     uploads[name] = crop(channel)
-    for cached in (restored, memories_of):  # another image may have had that name
+    for cached in (forward_pass, restored, maps_of):  # another image may have had that name
         cached.cache_clear()
     return name
 
@@ -82,22 +83,17 @@ def embedded_crop(name: str) -> np.ndarray:
 
 
 @lru_cache(8)
-def network_of(run: str, block: int = 1, without: str = "") -> MemNet:
-    """The network of a run; where `without` is given, gate m = `block` does not take that memory."""
-    if without:
-        return without_memory(network_of(run), block, without)
+def network_of(run: str) -> MemNet:
+    """The network of a run; ValueError for one that the explorer cannot show."""
     if not is_explorable(run):
         raise ValueError(f"{run} has no weights, or no prediction for each block: choose another run")
-    return registry.load(run).to(memory_format=torch.channels_last)  # twice as fast
+    return registry.load(run)
 
 
-def without_memory(network: MemNet, block: int, memory: str) -> MemNet:
-    """A copy of a network in which gate m = `block` has zero weights for a memory; ValueError when it has no such."""
-    place, network = place_of(memory, network, block), deepcopy(network)
-    channels = network.config.channels
-    with torch.no_grad():
-        network.blocks[block - 1].gate_unit[-1].weight[:, place * channels : (place + 1) * channels] = 0
-    return network
+@lru_cache(8)
+def inference_of(run: str) -> InferenceNet:
+    """The network of a run in the form that is fastest to run."""
+    return InferenceNet(network_of(run))
 
 
 def sources_of(network: MemNet, block: int) -> list[str]:
@@ -115,13 +111,37 @@ def place_of(memory: str, network: MemNet, block: int) -> int:
     return sources.index(memory)
 
 
+def channel_of(image: str) -> np.ndarray:
+    """The crop of an image, uint8 (H, W); ValueError with all the names for one that is not there."""
+    return uploads[image] if image in uploads else embedded_crop(image)
+
+
+@lru_cache(4)  # of 35 MB each
+def forward_pass(image: str, run: str, level: int) -> tuple[np.ndarray, np.ndarray, Ablations]:
+    """The original and the degraded image (H, W), and all memories B_0 .. B_M of the network, computed once."""
+    task = registry.experiment(run).task
+    network = inference_of(run)
+    reference, degraded = tasks.degrade(channel_of(image), task=task, level=level, key=image)
+    return reference, degraded, Ablations(network, degraded)
+
+
 @lru_cache(64)
 def restored(scene: Scene) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
-    """original, input, y_1 .. y_M and y (H, W), and (PSNR in dB, SSIM) of all but the original, of a scene."""
-    channel = uploads[scene.image] if scene.image in uploads else embedded_crop(scene.image)
-    network = network_of(scene.run, scene.block if scene.without else 1, scene.without)
+    """original, input, y_1 .. y_M and y (H, W), and (PSNR in dB, SSIM) of all but the original, of a scene.
+
+    Without a memory in gate m, only the blocks after m are computed again.
+    """
+    with working:
+        reference, degraded, computed = forward_pass(scene.image, scene.run, scene.level)
+        memories = computed.memories
+        if scene.without:
+            place = place_of(scene.without, network_of(scene.run), scene.block)
+            memories = [*memories[: scene.block], computed.without(scene.block, place)]
+        y, y_m = computed.predictions(memories)
+    tiling.check_finite(y)
+    y, *y_m = (tiling.as_array(prediction) for prediction in (y, *y_m))
     task = registry.experiment(scene.run).task
-    return walkthrough.predictions(network, Picture(scene.image, channel), task=task, level=scene.level)
+    return walkthrough.scored(reference, degraded, y, y_m, task=task, level=scene.level)
 
 
 def residual(scene: Scene, enhanced: float = 4.0) -> np.ndarray:
@@ -136,18 +156,13 @@ def densities(scene: Scene, window: str) -> dict[str, np.ndarray]:
     return {name: spectra.spectral_density(image, window) for name, image in arrays.items()}
 
 
-@lru_cache(2)  # of 50 MB each
-@torch.no_grad()
-def memories_of(scene: Scene) -> tuple[Tensor, ...]:
-    """The memories (1, 64, H, W) that enter the gate of a scene's block, in the order of `sources_of`."""
-    network = network_of(scene.run)
-    arrays, _ = restored(scene)
-    return walkthrough.gate_memories(network, arrays["input"], scene.block).split(network.config.channels, dim=1)
-
-
-def maps_of(scene: Scene, memory: str, count: int = 8) -> dict[str, np.ndarray]:
-    """The `count` feature maps (H, W) in [0, 1] of a memory of the scene's block that vary most, by channel."""
+@lru_cache(32)
+def maps_of(scene: Scene, memory: str) -> dict[str, np.ndarray]:
+    """The eight feature maps (H, W) in [0, 1] of a memory of the scene's block that vary most, by channel."""
+    if scene.without:  # what leaves the gate does not change what enters it
+        return maps_of(scene._replace(without=""), memory)
     place = place_of(memory, network_of(scene.run), scene.block)
-    state = memories_of(scene._replace(without=""))[place]
-    maps = walkthrough.feature_maps([state], count)
+    with working:
+        _, _, computed = forward_pass(scene.image, scene.run, scene.level)
+        maps = walkthrough.feature_maps([computed.source(scene.block, place)], count=8)
     return {name.partition(", ")[2]: image for name, image in maps.items()}

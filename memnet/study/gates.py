@@ -1,7 +1,7 @@
 """The gate units of a network: weight norms (sec. 5.3, fig. 5), and what each memory is worth beside its norm."""
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pandas as pd
@@ -165,16 +165,32 @@ class Ablations:
         return memories
 
     @torch.inference_mode()
-    def output(self, memories: list[Tensor]) -> Tensor:
-        """y (1, 1, H, W) from [B_0 .. B_m] (eqs. 11, 3)."""
+    def predictions(self, memories: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """y and [y_1 .. y_M], each (1, 1, H, W), from [B_0 .. B_m] (eqs. 11, 3); the basic network has [y] alone."""
         supervised = self.following(memories)[-len(self.net.recons) :]
         y_m = [
             torch.cat([part for _, part in recon(memory, self.padded)], dim=2) + self.x
             for recon, memory in zip(self.net.recons, supervised, strict=True)
         ]
         if not self.net.config.multi_supervised:
-            return y_m[0]
-        return sum(weight * y for weight, y in zip(self.net.output_weights, y_m, strict=True))
+            return y_m[0], y_m
+        return sum(weight * y for weight, y in zip(self.net.output_weights, y_m, strict=True)), y_m
+
+    def output(self, memories: list[Tensor]) -> Tensor:
+        """y (1, 1, H, W) from [B_0 .. B_m]."""
+        return self.predictions(memories)[0]
+
+    @torch.inference_mode()
+    def source(self, m: int, place: int) -> Tensor:
+        """The memory at `place`, from 0, among those that gate m takes; no recursion after it is computed."""
+        return next(islice(self.sources(m), place, None))
+
+    @torch.inference_mode()
+    def without(self, m: int, place: int) -> Tensor:
+        """B_m when gate m has zero weights for its memory at `place`: what that memory adds is taken away."""
+        part, added = self.net.gates[m - 1].memories[place], torch.zeros_like(self.memories[m])
+        part.add_to(added, self.source(m, place), self.work)
+        return self.memories[m] - added - part.bias.view(1, -1, 1, 1)
 
     @torch.inference_mode()
     def gate(self, m: int) -> Iterator[tuple[str, float, Tensor]]:

@@ -210,6 +210,13 @@ def predictions(
     """Images (H, W) by name: original, input, y_1 .. y_M and y; and (PSNR in dB, SSIM) of all but the original."""
     reference, degraded = tasks.degrade(picture.pixels, task=task, level=level, key=picture.name)
     y, y_m = tiling.predict(network, degraded)
+    return scored(reference, degraded, y, y_m, task=task, level=level)
+
+
+def scored(
+    reference: np.ndarray, degraded: np.ndarray, y: np.ndarray, y_m: list[np.ndarray], *, task: str, level: int
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
+    """What `predictions` returns, from the images (H, W) themselves."""
     restored = {f"$y_{m}$": image for m, image in enumerate(y_m, start=1)} | {"$y$": y}
     images = {"input": degraded, **restored}
     scores = {name: tasks.score(reference, image, task=task, level=level) for name, image in images.items()}

@@ -197,7 +197,8 @@ def test_the_explorers_slider_zoom_and_controls_change_the_image(open_notebook, 
     print(theme, said(page, "camera, sr-M6R6 at 3"))
     for view in ("predictions", "spectrum", "memory"):
         page.get_by_role("tab", name=view).click()
-        page.locator(".jupyter-widgets img.widget-image:visible").first.wait_for()
+        shown = ".linked-zoom img" if view == "predictions" else "img.widget-image"
+        page.locator(f".jupyter-widgets {shown}:visible").first.wait_for()
         page.wait_for_timeout(3000)
         print(theme, view, said(page, "camera, sr-M6R6 at 3"))
         keep(page, f"explorer-{view}-{theme}")
