@@ -232,6 +232,7 @@ def broken_metadata():
     yield "exif", png(rows, 8, 2, (b"eXIf", b"\0\x08\0\2\1\x12\0\3")), RGB
     yield "text", png(rows, 8, 2, (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(3 * 2**20)))), RGB
     yield "profile", png(rows, 8, 2, (b"iCCP", b"x\0\0rubbish")), RGB
+    yield "transparency", png(rows, 8, 2, (b"tRNS", b"\0")), RGB
     pixels = saved(Image.fromarray(RGB), "JPEG", quality=95)
     entries = struct.pack("<HHIHH", 274, 3, 1, 6, 0) + struct.pack("<HHI4s", 256, 2, 4, b"abc\0")
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
@@ -260,6 +261,8 @@ def twelve_bit_jpeg():
         (tiff(16, 1, bytes(2 * WIDTH * HEIGHT), sample=3), r"a TIFF with 1 sample a pixel of 16 bits \(floating point"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a PostScript file"),
         (b"8BPS" + bytes(60), "a Photoshop file"),
+        (b"\xef\xbb\xbf\n<!-- drawn --><svg/>", "an SVG drawing or an HTML page"),
+        (b"MM\0+" + bytes(60), "a BigTIFF"),
         (b"hello", "no image that can be read"),
     ],
 )
@@ -373,8 +376,10 @@ def test_a_tiff_palette_of_8_bits_is_no_black_image(read):
 
 
 def test_signed_gray_levels_are_refused(read):
-    with pytest.raises(ValueError, match="signed gray levels"):
+    with pytest.raises(ValueError, match="signed samples"):
         read(tiff(16, 1, (DEEP // 2).astype("<i2").tobytes(), sample=2))
+    with pytest.raises(ValueError, match="signed samples"):
+        read(tiff(8, 1, GRAY.tobytes(), sample=2))
 
 
 def test_fewer_bits_than_the_file_has_are_said(read):
@@ -389,5 +394,10 @@ def test_no_dots_per_inch_are_made_up(read):
     exif[0x010F] = "camera"
     assert read(saved(image, "JPEG", exif=exif)).dpi is None
     assert read(saved(image, "TIFF")).dpi is None
+    unitless = {282: 200.0, 283: 100.0, 296: 1}
+    assert read(saved(image, "TIFF", tiffinfo=unitless)).dpi is None
+    exif[0x0112] = 6
     for kind in ("JPEG", "TIFF", "PNG"):
         assert read(saved(image, kind, dpi=(200, 100))).dpi == pytest.approx((200, 100), abs=0.02)
+        turned = read(saved(image, kind, dpi=(200, 100), exif=exif))
+        assert (turned.pixels.shape, turned.dpi) == ((WIDTH, HEIGHT, 3), pytest.approx((100, 200), abs=0.02))

@@ -42,10 +42,7 @@ KINDS = (  # offset, signature, name: of files that are known and not read
     (0, b"icns", "an icon of macOS"),
     (0, b"\xd7\xcd\xc6\x9a", "a WMF drawing"),
     (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"<svg", "an SVG drawing"),
-    (0, b"<?xml", "an XML file, perhaps an SVG drawing"),
-    (0, b"<!DOCTYPE", "an HTML page"),
-    (0, b"<html", "an HTML page"),
+    (0, b"MM\0+", "a BigTIFF of an unusual kind"),
 )
 LARGE = 16_000_000  # pixels from which on any header is checked before memory is taken for what it claims
 PIXELS_PER_BYTE = {"raw": 8, "zip": 8256, "libtiff": 8256, "gif": 2730}  # the most that a codec can do; others: 512
@@ -57,8 +54,10 @@ class Refused(ValueError):
 
 def kind_of(content: bytes) -> str | None:
     """What kind of file this is, in words, if it is one that people have and that is not read."""
-    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0"):
         return tiff_kind(content)
+    if content[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "an SVG drawing or an HTML page"
     if (precision := jpeg_precision(content)) not in (None, 8):
         return f"a JPEG of {precision} bits"
     found = (name for offset, signature, name in KINDS if content[offset:].startswith(signature))
@@ -109,7 +108,7 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
 def stripped(content: bytes) -> Iterator[bytes]:
     """A PNG or JPEG without broken or large metadata, then without all of it; nothing for other files."""
     if content.startswith(PNG_SIGNATURE):
-        for kept in (PNG_PIXELS + PNG_COLOURS, PNG_PIXELS):
+        for kept in (PNG_PIXELS + PNG_COLOURS, PNG_PIXELS, (*PNG_PIXELS[:2], *PNG_PIXELS[3:])):  # at last no tRNS
             chunks = png_chunks(content)
             good = (chunk for name, chunk, right in chunks if name in kept and (right or not name[0] & 0x20))
             yield PNG_SIGNATURE + b"".join(good)

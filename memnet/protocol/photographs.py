@@ -144,8 +144,10 @@ def decode(content: bytes, max_pixels: int) -> Photograph:
         warnings.simplefilter("ignore")
         with opened(content, max_pixels) as picture:
             tile = list(picture.tile)  # type: ignore[attr-defined]  # an opened file has it
+            dpi = dpi_of(picture, orientation_of(picture))  # before a TIFF is turned, which Pillow does by itself
             picture.load()
             check_palette(picture)
+            check_sign(picture)
             profile, remarks = picture.info.get("icc_profile"), []
             pixels, alpha = deep_pixels(picture, tile, content, max_pixels)
             if pixels is None:
@@ -157,8 +159,7 @@ def decode(content: bytes, max_pixels: int) -> Photograph:
                 remarks.append("its colour profile does not fit and is left out")
             exif, remark = exif_of(picture)
             turn = orientation_of(picture)
-            info = {"profile": fitting, "dpi": dpi_of(picture, turn), "gamma": gamma_of(picture), "exif": exif}
-            info |= {"xmp": xmp_of(picture)}
+            info = {"profile": fitting, "dpi": dpi, "gamma": gamma_of(picture), "exif": exif, "xmp": xmp_of(picture)}
             if has_more_frames(picture):
                 remarks.append("first frame of several")
     pixels, alpha = (None if values is None else turned(values, turn) for values in (pixels, alpha))
@@ -176,6 +177,12 @@ def check_palette(picture: Image.Image) -> None:
     palette = picture.getpalette() or ()
     if picture.mode == "P" and 3 * np.asarray(picture).max() >= len(palette):
         raise containers.Refused(f"the image has colours that its palette of {len(palette) // 3} does not hold")
+
+
+def check_sign(picture: Image.Image) -> None:
+    """Raise ValueError for a TIFF whose samples have a sign: which of them is white is not known."""
+    if 2 in getattr(picture, "tag_v2", {}).get(339, ()):
+        raise containers.Refused("the TIFF has signed samples, whose white is not known: convert it first")
 
 
 def is_deep(picture: Image.Image, tile: list) -> bool:
@@ -246,8 +253,6 @@ def scaled_gray(picture: Image.Image, values: np.ndarray) -> np.ndarray:
     """Deep gray levels as uint16: floats from [0, 1], integers from [0, 65535] or what the bits of a TIFF say."""
     if not np.isfinite(values).all():
         raise containers.Refused("the image holds values that are not finite (NaN or infinity)")
-    if getattr(picture, "tag_v2", {}).get(339, (1,))[0] == 2:
-        raise containers.Refused("the TIFF has signed gray levels, whose white is not known: convert it first")
     top = 1 if picture.mode == "F" else min(2 ** bits_of(picture), 65536) - 1
     if values.min() < 0 or values.max() > top:
         raise containers.Refused(f"the image has gray levels outside [0, {top}] ({values.min():g} to {values.max():g})")
@@ -400,8 +405,8 @@ def header_dpi(picture: Image.Image) -> tuple[float, float] | None:
 
 
 def exif_dpi(exif: Image.Exif) -> tuple[float, float]:
-    """Dots per inch as EXIF has them; KeyError where it has none."""
-    unit = 2.54 if exif.get(296) == 3 else 1
+    """Dots per inch as EXIF has them; KeyError where it has none, or numbers without a unit."""
+    unit = {2: 1, 3: 2.54}[exif.get(296, 2)]  # 1 stands for no unit
     return float(exif[282]) * unit, float(exif[283]) * unit
 
 
