@@ -9,29 +9,27 @@ import pytest
 import torch
 
 from memnet import paths
+from memnet.network import checkpoints
 from memnet.network.model import Config, build
 from memnet.protocol import datasets, images, tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
-from memnet.study import evaluation, store
+from memnet.study import evaluation, provenance, registry, store
 
 WHERE = {"run": "sr-M6R6", "task": "super-resolution", "dataset": "embedded", "level": 3}
 ARRAYS = [np.random.default_rng(n).integers(0, 256, (24, 30), dtype=np.uint8) for n in range(3)]
 PICTURES = [Picture(name, image) for name, image in zip("abc", ARRAYS, strict=True)]
 
 
-class Three(list):
-    """Three made pictures with the names that a data set has."""
-
-    names = tuple("abc")
-
-
 @pytest.fixture
-def rows_file(tmp_path, monkeypatch):
-    """Rows go to a folder of the test's own, the embedded set is three made pictures."""
+def rows_file(tmp_path, monkeypatch, model):
+    """Rows go to a folder of the test's own, the embedded set is three made images, the run's weights are `model`."""
     monkeypatch.setattr("memnet.paths.RESULTS", tmp_path)
-    monkeypatch.setattr("memnet.protocol.datasets.pictures", lambda name: Three(PICTURES))
-    monkeypatch.setattr("memnet.protocol.datasets.digest", lambda name: "pictures")
+    monkeypatch.setattr(datasets, "names", lambda name: list("abc"))
+    monkeypatch.setattr(datasets, "pictures", lambda name: datasets.Pictures("abc", lambda number: ARRAYS[number]))
+    monkeypatch.setattr(datasets, "digest", lambda name: "images")
+    monkeypatch.setattr(checkpoints, "weights_hash", lambda path: "weights")
+    monkeypatch.setattr(registry, "ready", lambda run: model)
     return tmp_path / "sr-M6R6" / "embedded-3.csv"
 
 
@@ -41,8 +39,12 @@ def model():
     return build(Config(2, 1, channels=2)).eval()
 
 
-def measure(model, **options):
-    return store.measure(model, **WHERE, weights="weights", progress=False, **options)
+def measure(**options):
+    return store.rows("sr-M6R6", "embedded", 3, progress=False, **options)
+
+
+def stored():
+    return store.stored_rows("sr-M6R6", "embedded", 3)
 
 
 class Median(torch.nn.Module):
@@ -81,39 +83,40 @@ def test_noise_depends_on_the_picture_and_the_seed_alone(model):
     assert (rows.input_psnr != other.input_psnr).all()
 
 
-def test_stored_rows_are_reused_and_missing_ones_measured(rows_file, model, monkeypatch, capsys):
-    first = measure(model, limit=2)
+def test_stored_rows_are_reused_and_missing_ones_measured(rows_file, monkeypatch, capsys):
+    first = measure(limit=2)
     assert len(first) == 2
-    assert "0 rows reused, 2 to measure" in capsys.readouterr().err
+    assert "0 images reused, 2 to measure" in capsys.readouterr().err
     measured = []
     real = evaluation.evaluate_picture
     monkeypatch.setattr(
         "memnet.study.evaluation.evaluate_picture", lambda m, p, **o: measured.append(p.name) or real(m, p, **o)
     )
-    rows = measure(model)
+    rows = measure()
     assert measured == ["c"]
     assert list(rows.image) == ["a", "b", "c"]
-    assert measure(model)["psnr"].tolist() == pytest.approx(rows["psnr"].tolist(), abs=1e-6)
+    assert measure()["psnr"].tolist() == pytest.approx(rows["psnr"].tolist(), abs=1e-6)
     assert measured == ["c"]
-    measure(model, fresh=True)
+    measure(fresh=True)
     assert measured == ["c", "a", "b", "c"]
 
 
-@pytest.mark.parametrize("stale", [{"weights": "others"}, {"images": "others"}, {"seed": 1}])
-def test_rows_made_by_anything_else_are_not_found(rows_file, model, stale):
-    measure(model)
-    key = {"weights": "weights", "images": "pictures", "seed": 0}
-    assert store.stored("sr-M6R6", "embedded", 3, **key) is not None
-    assert store.stored("sr-M6R6", "embedded", 3, **key | stale) is None
+@pytest.mark.parametrize("stale", ["checkpoints.weights_hash", "datasets.digest"])
+def test_rows_made_by_other_weights_or_images_are_not_found(rows_file, monkeypatch, stale):
+    measure()
+    assert stored() is not None
+    module, name = {"checkpoints": checkpoints, "datasets": datasets}[stale.split(".")[0]], stale.split(".")[1]
+    monkeypatch.setattr(module, name, lambda what: "others")
+    assert stored() is None
 
 
-def test_rows_of_another_protocol_are_not_found(rows_file, model, monkeypatch):
-    measure(model)
+def test_rows_of_another_protocol_are_not_found(rows_file, monkeypatch):
+    measure()
     monkeypatch.setattr("memnet.study.store.PROTOCOL", store.PROTOCOL + 1)
-    assert store.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures") is None
+    assert stored() is None
 
 
-def test_rows_survive_a_stop_after_any_picture(rows_file, model, monkeypatch):
+def test_rows_survive_a_stop_after_any_picture(rows_file, monkeypatch):
     real = evaluation.evaluate_picture
 
     def stop_at_c(m, picture, **options):
@@ -123,7 +126,7 @@ def test_rows_survive_a_stop_after_any_picture(rows_file, model, monkeypatch):
 
     monkeypatch.setattr("memnet.study.evaluation.evaluate_picture", stop_at_c)
     with pytest.raises(KeyboardInterrupt):
-        measure(model)
+        measure()
     key, rows = store.read_rows(rows_file)
     assert list(rows.image) == ["a", "b"]
     assert key["pictures"] == 3
@@ -134,7 +137,7 @@ def test_a_file_without_a_key_is_refused(rows_file):
     rows_file.parent.mkdir(parents=True)
     rows_file.write_text("run,task\n")
     with pytest.raises(ValueError, match="holds no rows as"):
-        store.stored("sr-M6R6", "embedded", 3, weights="w", images="p")
+        stored()
 
 
 def test_summary_is_the_mean_over_pictures(model):
@@ -158,9 +161,9 @@ def test_gains_are_told_by_set_and_level(model):
     assert rows.gain.tolist() == pytest.approx((rows.psnr - rows.input_psnr).tolist())
 
 
-def test_measuring_some_anew_loses_none_of_the_others(rows_file, model, monkeypatch):
-    before = measure(model)
-    measure(model, limit=1, fresh=True)
+def test_measuring_some_anew_loses_none_of_the_others(rows_file, monkeypatch):
+    before = measure()
+    measure(limit=1, fresh=True)
     assert list(store.read_rows(rows_file)[1].image) == ["a", "b", "c"]
     real = evaluation.evaluate_picture
 
@@ -171,32 +174,27 @@ def test_measuring_some_anew_loses_none_of_the_others(rows_file, model, monkeypa
 
     monkeypatch.setattr("memnet.study.evaluation.evaluate_picture", stop_at_b)
     with pytest.raises(KeyboardInterrupt):
-        measure(model, fresh=True)
+        measure(fresh=True)
     found = store.read_rows(rows_file)[1].psnr.tolist()
     assert found == pytest.approx([99.0, *before.psnr[1:]], abs=1e-6)
 
 
-def test_noise_of_another_seed_has_a_file_of_its_own(rows_file, model):
-    measure(model)
-    measure(model, seed=1)
-    assert sorted(path.name for path in rows_file.parent.iterdir()) == ["embedded-3-seed1.csv", "embedded-3.csv"]
-    assert store.stored("sr-M6R6", "embedded", 3, weights="weights", images="pictures", seed=1) is not None
-
-
-def test_rows_that_were_there_keep_how_they_were_made(rows_file, model):
+def test_rows_that_were_there_keep_how_they_were_made(rows_file, monkeypatch):
     for limit, commit in ((1, "old"), (2, "old"), (3, "new")):
-        measure(model, limit=limit, made_by={"commit": commit})
+        monkeypatch.setattr(provenance, "commit", lambda commit=commit: commit)
+        measure(limit=limit)
         key = store.read_rows(rows_file)[0]
         assert [made["commit"] for made in store.provenances(key)] == ["new", "old"][limit < 3 :]
-    measure(model, fresh=True, limit=2, made_by={"commit": "newest"})
+    monkeypatch.setattr(provenance, "commit", lambda: "newest")
+    measure(fresh=True, limit=2)
     ways = store.provenances(store.read_rows(rows_file)[0])
     assert [made["commit"] for made in ways] == ["newest", "new", "old"]
-    measure(model, fresh=True, made_by={"commit": "newest"})
+    measure(fresh=True)
     assert len(store.provenances(store.read_rows(rows_file)[0])) == 1
 
 
-def test_a_disk_that_is_full_leaves_the_rows_as_they_were(rows_file, model, monkeypatch):
-    measure(model, limit=2)
+def test_a_disk_that_is_full_leaves_the_rows_as_they_were(rows_file, monkeypatch):
+    measure(limit=2)
     before, write = rows_file.read_text(), type(rows_file).write_bytes
 
     def half(path, content):
@@ -205,14 +203,14 @@ def test_a_disk_that_is_full_leaves_the_rows_as_they_were(rows_file, model, monk
 
     monkeypatch.setattr(type(rows_file), "write_bytes", half)
     with pytest.raises(OSError, match="no space left"):
-        measure(model)
+        measure()
     assert rows_file.read_text() == before
     assert [path.name for path in rows_file.parent.iterdir()] == [rows_file.name]
 
 
-def test_a_limit_is_one_picture_at_least(rows_file, model):
+def test_a_limit_is_one_picture_at_least(rows_file):
     with pytest.raises(ValueError, match="1 image or more, got 0"):
-        measure(model, limit=0)
+        measure(limit=0)
 
 
 def test_a_method_of_ones_own_can_be_turned_and_cut(model):
@@ -268,13 +266,13 @@ def test_a_picture_that_is_too_large_gets_a_line_and_the_others_go_on(photograph
 
 TWO_WRITERS = """
 import sys
-from memnet.study import evaluation, store
-from tests.test_evaluation import ROW, Three, PICTURES
+from memnet.study import evaluation, provenance, registry, store
+from tests.test_evaluation import ROW
 store.paths.RESULTS = store.Path(sys.argv[1])
-key = store.key_of("w", "i", 0) | {"commit": sys.argv[2]}
+how = {"key": {"weights": "w", "images": "i", "protocol": 1}, "made": {"commit": sys.argv[2]}}
 for name in sys.argv[3:]:
     row = ROW.assign(image=name)
-    store.add_row(store.file_of("jpeg-M6R1", "d", 3), row, key=key, measured={name}, order=list("abcdefghij"))
+    store.add_rows(store.file_of("jpeg-M6R1", "d", 3), row, **how, measured={name}, order=list("abcdefghij"))
 """
 ROW = pd.DataFrame({"run": ["r"], "dataset": "d", "level": 3, "image": "a", "psnr": 30.0})
 
@@ -289,12 +287,15 @@ def test_two_processes_that_add_rows_to_one_file_lose_none(tmp_path):
     assert {made["commit"] for made in store.provenances(key)} == {"1", "2"}
 
 
-def test_rows_that_were_changed_or_have_no_hash_are_refused(rows_file, model):
-    measure(model)
+def test_rows_that_were_changed_or_have_no_hash_are_refused(rows_file):
+    measure()
     good = rows_file.read_text()
     first, _, text = good.partition("\n")
     damaged = ["", "[]\n", "null\n", "# {}", "# 1\n" + text, "# " + "[" * 10**5, good[:-20], good.replace("a", "b", 1)]
-    damaged += [good.replace('"seed": 0', '"seed": 1'), first.replace('"sha256": "', '"sha256": "0') + "\n" + text]
+    damaged += [
+        good.replace('"protocol": 1', '"protocol": 2'),
+        first.replace('"sha256": "', '"sha256": "0') + "\n" + text,
+    ]
     damaged += [good.replace("sha256", "sha257")]
     for content in damaged:
         rows_file.write_text(content)
@@ -332,3 +333,17 @@ def test_a_folder_of_results_that_may_not_be_written_is_said(tiny_runs, tmp_path
     assert len(store.rows("jpeg-M6R6", "embedded", 10, limit=1, progress=False)) == 1
     assert f"rows are not stored: {tmp_path / 'results'} may not be written" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+
+
+def test_stored_rows_do_where_nothing_may_be_written(rows_file, monkeypatch, capsys):
+    def kind():
+        return store.image_rows(
+            "kind", "sr-M6R6", "embedded", 3, lambda model, image, **_: ROW.assign(image=image.name)
+        )
+
+    before = measure(), kind()
+    capsys.readouterr()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    for one, other in zip(before, (measure(), kind()), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert capsys.readouterr().err == ""

@@ -27,7 +27,7 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     # teaching
     "exercises code_exercises explorer walkthrough section4 "
     # results
-    "pitfalls spectra gates image_rows store size analysis side_by_side evaluation registry provenance",
+    "pitfalls spectra gates store size analysis side_by_side evaluation registry provenance",
     "training": "loop selection budget state trainer sampler validation "
     "optimiser average loss config cuda_graph soap distributed",
     "restoration": "export files hints arrays tiling",

@@ -6,7 +6,7 @@ import pytest
 from memnet.network.model import Config, build
 from memnet.protocol import metrics, tasks
 from memnet.protocol.datasets import Picture
-from memnet.study import analysis, image_rows, spectra
+from memnet.study import analysis, spectra, store
 
 TINY = Config(blocks=4, recursions=3, channels=4)
 windows = pytest.mark.parametrize("window", spectra.WINDOWS)
@@ -164,6 +164,7 @@ def tiny_images(monkeypatch, tiny_runs):
 
     images = datasets.Pictures("ab", lambda i: noise[i])
     monkeypatch.setattr(datasets, "pictures", lambda name: images)
+    monkeypatch.setattr(datasets, "names", lambda name: images.names)
     monkeypatch.setattr(datasets, "digest", lambda name: "two")
     return images
 
@@ -201,7 +202,7 @@ def test_rows_of_other_images_or_weights_are_not_reused(tiny_images, monkeypatch
         calls.append(image.name)
         return spectra.measure_image(model, image, **what)
 
-    collect = lambda **how: image_rows.collect("spectra", "sr-M6R6", "embedded", 4, measure, limit=1, **how)  # noqa: E731
+    collect = lambda **how: store.image_rows("spectra", "sr-M6R6", "embedded", 4, measure, limit=1, **how)  # noqa: E731
     collect()
     collect()
     assert calls == ["a"]

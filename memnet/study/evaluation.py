@@ -52,11 +52,11 @@ def evaluate_picture(
 
 
 def restored(
-    model: nn.Module, picture: Picture, *, task: str | Task, level: int, seed: int = 0
+    model: nn.Module, picture: Picture, *, task: str | Task, level: int
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
     """Images (H, W) to look at, by name: original, Noisy or Bicubic or JPEG, MemNet; (PSNR, SSIM) of the last two."""
     task = tasks.task(task)
-    reference, degraded = task.degrade(picture.pixels, level, key=picture.name, seed=seed)
+    reference, degraded = task.degrade(picture.pixels, level, key=picture.name)
     images = {"original": reference, task.degraded: degraded, "MemNet": tiling.predict(model, degraded)[0]}
     shown = [name for name in images if name != "original"]
     return images, {name: task.score(reference, images[name], level) for name in shown}

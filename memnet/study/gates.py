@@ -16,7 +16,7 @@ from memnet.network.runtime import device_of
 from memnet.protocol import metrics, tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
-from memnet.study import image_rows, registry
+from memnet.study import registry, store
 
 KINDS = ("long-term", "short-term", "last")  # B_0 .. B_{m-1}; H^1 .. H^{R-1}; H^R
 MEASURES = {  # column: what it is called
@@ -236,7 +236,7 @@ def worth(run: str, dataset: str, level: int, *, limit: int | None = None, fresh
     """
     model = registry.load(run)
     norms = memory_norms(gate_norms(model), model.config)
-    rows = image_rows.collect("gates", run, dataset, level, measure_image, limit=limit, fresh=fresh)
+    rows = store.image_rows("gates", run, dataset, level, measure_image, limit=limit, fresh=fresh)
     means = rows.groupby(["block", "memory"], sort=False)[["contribution", "psnr_lost"]].mean().reset_index()
     return norms.merge(means, on=["block", "memory"], validate="one_to_one").assign(images=rows.image.nunique())
 

@@ -191,6 +191,13 @@ def trained(run: str) -> bool:
     return weights_path(run).is_file()
 
 
+def fetched_weights(run: str) -> Path:
+    """Where the weights of a run are; they are fetched when they are not on this machine. ValueError as there."""
+    if not trained(run):
+        fetch_weights(run)
+    return weights_path(run)
+
+
 def fetch_weights(run: str) -> None:
     """Download the weights of a run into paths.WEIGHTS by data/weights.csv, the table of run, sha256 and address.
 
@@ -232,9 +239,7 @@ def load(run: str) -> nn.Module:
     Weights that are not on this machine are fetched. Raises ValueError, with what to do, where there are none,
     or those of another run.
     """
-    if not trained(run):
-        fetch_weights(run)
-    model, model.history = checkpoints.load(weights_path(run))
+    model, model.history = checkpoints.load(fetched_weights(run))
     if model.history.get("run") != run:
         raise ValueError(f"{weights_path(run)} holds weights of {model.history.get('run')}: put those of {run} there")
     if any(stage.get("recursions") for stage in model.history.get("stages", ())[-1:]):
@@ -284,10 +289,9 @@ def kept(run: str, precision: str = "float32") -> nn.Module:
 
     It is shared: read it, do not change it. Raises ValueError as `ready`.
     """
-    if not trained(run):
-        fetch_weights(run)
-    file = weights_path(run).stat()
-    return read_once(run, precision, (weights_path(run), file.st_ino, file.st_size, file.st_mtime_ns))
+    path = fetched_weights(run)
+    file = path.stat()
+    return read_once(run, precision, (path, file.st_ino, file.st_size, file.st_mtime_ns))
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ from torch import nn
 from memnet import paths
 from memnet.network.model import PRESETS, Config, build, variant
 from memnet.protocol import datasets
-from memnet.study import analysis, evaluation, provenance, size, store
+from memnet.study import analysis, evaluation, size, store
 from memnet.training.config import TrainingConfig
 from memnet.training.optimiser import initialise
 from memnet.training.sampler import Patches
@@ -53,7 +53,7 @@ def retrain(
     """
     key = {"training": asdict(training), "training_set": TRAINING_SET, "dataset": TEST_SET}
     key |= {"images": datasets.digest(TEST_SET)}
-    key |= {"protocol": store.PROTOCOL, "commit": provenance.commit(), **store.environment(build(SMALL))}
+    key |= {"protocol": store.PROTOCOL, **store.environment(build(SMALL))}
     made, found = earlier(path, key)
     patches = None
     for seed in seeds:

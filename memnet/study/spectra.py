@@ -11,7 +11,7 @@ from memnet import checks
 from memnet.protocol import images, tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
-from memnet.study import analysis, image_rows
+from memnet.study import analysis, store
 
 WINDOWS = ("hann", "mirror", "none")
 BANDS = {"low": (0, 1 / 6), "mid": (1 / 6, 1 / 3), "high": (1 / 3, 1 / 2)}  # cycles per pixel; thirds of the circle
@@ -147,7 +147,7 @@ def prediction_spectra(
     """
     spectra: dict[str, dict[str, np.ndarray]] = {}
     for name, run in runs.items():
-        rows = image_rows.collect("spectra", run, dataset, level, measure_image, limit=limit, fresh=fresh)
+        rows = store.image_rows("spectra", run, dataset, level, measure_image, limit=limit, fresh=fresh)
         for (kind, of), group in rows.groupby(["kind", "of"], sort=False):
             power = 10 ** (group.drop(columns=["image", "kind", "of"]).to_numpy(float) / 10)
             title = of if of in ("original", "input") else f"{name}{of}"

@@ -1,11 +1,11 @@
-"""Rows of PSNR and SSIM kept on disk, keyed by what made them: weights, images, protocol."""
+"""Rows of what is measured of a network image by image, kept on disk and keyed by weights, images and protocol."""
 
 import hashlib
 import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,28 +20,69 @@ from memnet.network.runtime import device_of
 from memnet.protocol import datasets, tasks
 from memnet.study import evaluation, provenance, registry
 
+PROTOCOL = 1  # raised whenever the same weights and images would give other numbers
+MADE = ("device", "torch", "date", "commit")  # beside the key: on what, with what, when rows were made
+
 
 def rows(
     run: str, dataset: str, level: int, *, limit: int | None = None, fresh: bool = False, progress: bool = True
 ) -> pd.DataFrame:
     """The tidy rows (as of `evaluation.evaluate`) of a run on a data set at a level: stored, or else measured now.
 
-    Without the data set's images on disk only stored rows can be had; ValueError when there are none. Rows of images
-    that are not the originals are not stored, nor is anything where data/results may not be written: both are said.
+    The arguments are those of `image_rows`.
     """
-    check_limit(limit)
-    names = datasets.names(dataset)[:limit]
-    found = None if fresh else stored_rows(run, dataset, level)
+
+    def measure(model: nn.Module, image: datasets.Picture, *, task: str, level: int) -> pd.DataFrame:
+        where = {"run": run, "task": task, "dataset": dataset, "level": level}
+        return evaluation.evaluate(model, [image], **where, progress=False)
+
+    return image_rows("", run, dataset, level, measure, digits=6, limit=limit, fresh=fresh, progress=progress)
+
+
+def image_rows(
+    kind: str,
+    run: str,
+    dataset: str,
+    level: int,
+    measure: Callable[..., pd.DataFrame],
+    *,
+    digits: int = 4,
+    limit: int | None = None,
+    fresh: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """The rows of a kind (spectra, gates; "" for PSNR and SSIM) of the first `limit` images of a data set.
+
+    Stored rows are taken when they are of the run's weights, these images and this protocol; `fresh` measures again.
+    `measure(model, image, task=..., level=...)` gives the rows of one image, with a column `image`; they are rounded to
+    `digits`, and stored at once, so that what is stopped goes on where it was. Without the images on disk stored rows
+    are all there is. Rows of images that are not the originals are not stored, nor is anything where data/results may
+    not be written: both are said. ValueError for a limit below 1, for a run whose weights cannot be had, and when
+    there are neither rows nor images.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit is 1 image or more, got {limit}")
+    registry.fetched_weights(run)
+    every = datasets.names(dataset)
+    names, path, key = every[:limit], file_of(run, dataset, level, kind), key_of(run, dataset)
+    found = None if fresh else stored(path, key)
     if found is not None and (set(names) <= set(found["image"]) or not datasets.available(dataset)):
         return found[found["image"].isin(names)].reset_index(drop=True)
-    model = registry.ready(run)
-    where = {"run": run, "task": registry.experiment(run).task, "dataset": dataset, "level": level}
+    title = f"{f'{kind} of ' if kind else ''}{run} on {dataset} at {level}"
     if reason := not_storable(dataset):
-        print(f"{run} on {dataset} at {level}: rows are not stored: {reason}", file=sys.stderr)
-        return evaluation.evaluate(model, datasets.pictures(dataset)[:limit], **where, progress=progress)
-    weights = checkpoints.weights_hash(registry.weights_path(run))
-    options = {"limit": limit, "fresh": fresh, "progress": progress, "made_by": {"commit": provenance.commit()}}
-    return measure(model, **where, weights=weights, **options)
+        found = None
+        print(f"{title}: rows are not stored: {reason}", file=sys.stderr)
+    tables = {} if found is None else dict(list(found.groupby("image", sort=False)))
+    wanted, images = [name for name in names if name not in tables], datasets.pictures(dataset)
+    print(f"{title}: {len(names) - len(wanted)} images reused, {len(wanted)} to measure", file=sys.stderr)
+    model, task, measured = inference_form(registry.ready(run)), registry.experiment(run).task, set()
+    made = environment(model)
+    for name in evaluation.with_progress(wanted, title, progress=progress):
+        tables[name] = measure(model, images.named(name), task=task, level=level).round(digits)
+        measured.add(name)
+        if not reason:
+            add_rows(path, tables[name], key=key, made=made, measured=measured, order=every, digits=digits)
+    return pd.concat([tables[name] for name in names], ignore_index=True)
 
 
 def not_storable(dataset: str) -> str:
@@ -51,14 +92,6 @@ def not_storable(dataset: str) -> str:
         return f"{len(different)} of {total} images in {root} differ from data/manifest.csv (the first: {different[0]})"
     existing = next(folder for folder in (paths.RESULTS, *paths.RESULTS.parents) if folder.exists())
     return "" if os.access(existing, os.W_OK) else f"{paths.RESULTS} may not be written"
-
-
-def stored_rows(run: str, dataset: str, level: int) -> pd.DataFrame | None:
-    """The rows stored for the run's present weights, perhaps of a part of the set; None when there are none."""
-    if not registry.trained(run):
-        return None
-    weights = checkpoints.weights_hash(registry.weights_path(run))
-    return stored(run, dataset, level, weights=weights, images=datasets.digest(dataset))
 
 
 def collect(
@@ -88,20 +121,37 @@ def collect(
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=evaluation.COLUMNS)
 
 
-PROTOCOL = 1  # raised whenever the same weights and images would give other numbers
-KEY = ("weights", "images", "protocol", "seed")
-MADE = ("device", "torch", "date", "commit")  # beside the key: on what, with what, when rows were made
+# Rows on disk
 
 
-def file_of(run: str, dataset: str, level: int, seed: int = 0) -> Path:
-    """Where the rows of a run on a data set at a level are kept, of noise of seed 0 or of another."""
-    return registry.results_folder(run) / f"{dataset}-{level}{f'-seed{seed}' if seed else ''}.csv"
+def file_of(run: str, dataset: str, level: int, kind: str = "") -> Path:
+    """Where the rows of a kind of a run on a data set at a level are kept."""
+    return registry.results_folder(run) / f"{f'{kind}-' if kind else ''}{dataset}-{level}.csv"
 
 
-def write_rows(path: Path, rows: pd.DataFrame, key: dict, float_format: str = "%.6f") -> None:
+def key_of(run: str, dataset: str) -> dict:
+    """What rows are known by: hashes of the run's weights and of the images, today's protocol."""
+    weights = checkpoints.weights_hash(registry.weights_path(run))
+    return {"weights": weights, "images": datasets.digest(dataset), "protocol": PROTOCOL}
+
+
+def stored_rows(run: str, dataset: str, level: int) -> pd.DataFrame | None:
+    """The rows of PSNR stored for the run's present weights, perhaps of a part of the set; None when there are none."""
+    return stored(file_of(run, dataset, level), key_of(run, dataset)) if registry.trained(run) else None
+
+
+def stored(path: Path, key: dict) -> pd.DataFrame | None:
+    """The rows of a file, perhaps of a part of the set; None when there are none that were made by what `key` names."""
+    if not path.is_file():
+        return None
+    made_by, rows = read_rows(path)
+    return rows if key.items() <= made_by.items() else None
+
+
+def write_rows(path: Path, rows: pd.DataFrame, key: dict, *, digits: int = 6) -> None:
     """Write rows behind a first line that holds their key, and a hash of both, as JSON; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = rows.to_csv(index=False, float_format=float_format, lineterminator="\n")
+    text = rows.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n")
     paths.write_text(path, f"# {json.dumps({**key, 'sha256': content_hash(key, text)})}\n{text}")
 
 
@@ -122,95 +172,27 @@ def read_rows(path: Path) -> tuple[dict, pd.DataFrame]:
     raise ValueError(f"{path} holds no rows as `memnet evaluate` wrote them, or was changed since: remove it")
 
 
-def stored(run: str, dataset: str, level: int, *, weights: str, images: str, seed: int = 0) -> pd.DataFrame | None:
-    """The rows made by these weights on these images under today's protocol, perhaps of a part of the set.
+def add_rows(
+    path: Path, rows: pd.DataFrame, *, key: dict, made: dict, measured: set[str], order: list[str], digits: int = 6
+) -> None:
+    """Put the rows of an image among those of the same key in a file, in the images' order.
 
-    None when there are none, or when what is there was made by anything else.
-    """
-    path = file_of(run, dataset, level, seed)
-    if not path.is_file():
-        return None
-    key, rows = read_rows(path)
-    return rows if same_key(key, key_of(weights, images, seed)) else None
-
-
-def key_of(weights: str, images: str, seed: int) -> dict:
-    """What rows are known by: hashes of weights and images, today's protocol, the noise's seed."""
-    return {"weights": weights, "images": images, "protocol": PROTOCOL, "seed": seed}
-
-
-def same_key(key: dict, other: dict) -> bool:
-    """Whether two keys are of the same weights, images, protocol and seed."""
-    return all(key.get(name) == other.get(name) for name in KEY)
-
-
-def measure(
-    model: nn.Module,
-    *,
-    run: str,
-    task: str,
-    dataset: str,
-    level: int,
-    weights: str,
-    fresh: bool = False,
-    limit: int | None = None,
-    seed: int = 0,
-    progress: bool = True,
-    made_by: dict | None = None,
-) -> pd.DataFrame:
-    """The rows of a run on a data set at a level: stored ones of these `weights` (hash), missing ones measured now.
-
-    Only the first `limit` images are wanted when it is given. Every new row is stored at once, so an evaluation that
-    is stopped goes on where it was; `fresh` measures those that are wanted again. `made_by` goes beside the file's key,
-    and how rows were made that were there before stays there. ValueError for a limit below 1.
-    """
-    check_limit(limit)
-    path, pictures = file_of(run, dataset, level, seed), datasets.pictures(dataset)
-    key, names = key_of(weights, datasets.digest(dataset), seed), pictures.names[:limit]
-    have = stored(run, dataset, level, weights=weights, images=key["images"], seed=seed)
-    reused = set() if fresh or have is None else set(have["image"])
-    wanted = [index for index, name in enumerate(names) if name not in reused]
-    title = f"{run} on {dataset} at {level}"
-    if wanted:  # it takes time: say so
-        print(f"{title}: {len(names) - len(wanted)} rows reused, {len(wanted)} to measure", file=sys.stderr)
-    key |= {"pictures": len(pictures), **(made_by or {}), **environment(model)}
-    model, measured = inference_form(model), set()
-    for index in evaluation.with_progress(wanted, title, progress=progress):
-        options = {"run": run, "task": task, "dataset": dataset, "level": level, "seed": seed}
-        row = evaluation.evaluate(model, [pictures[index]], **options, progress=False)
-        measured.add(names[index])
-        have = add_row(path, row, key=key, measured=measured, order=pictures.names)
-    return have[have["image"].isin(names)].reset_index(drop=True)
-
-
-def check_limit(limit: int | None) -> None:
-    """ValueError for a limit below 1."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"a limit is 1 image or more, got {limit}")
-
-
-def add_row(path: Path, row: pd.DataFrame, *, key: dict, measured: set[str], order: list[str]) -> pd.DataFrame:
-    """Put a row among those of the same key in a file, in the place of its image's; all its rows in the images' order.
-
-    Other processes may add theirs to the file at the same time: none is lost. How rows were made that are not of the
-    images `measured` stays in the key, as `earlier`.
+    Other processes may add theirs to the file at the same time: none is lost. How rows were made (`made`, with MADE)
+    that are not of the images `measured` stays beside the key, as `earlier`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with paths.lock(path.parent):
-        before, have = read_rows(path) if path.is_file() else ({}, row)
-        if not same_key(before, key):
-            before, have = {}, row
-        others = have[~have["image"].isin(row["image"])]
-        rows = in_order(row if others.empty else pd.concat([others, row], ignore_index=True), order)
-        earlier = [made for made in provenances(before) if made not in provenances(key)] if before else []
-        if earlier and set(rows["image"]) - measured:
-            key = {**key, "earlier": earlier}
-        write_rows(path, rows, key)
-    return rows
+        before, others = read_rows(path) if path.is_file() else ({}, rows)
+        same = key.items() <= before.items()
+        others = others[~others["image"].isin(rows["image"])] if same else others[:0]
+        every = in_order(rows if others.empty else pd.concat([others, rows], ignore_index=True), order)
+        earlier = [old for old in provenances(before) if old not in provenances(made)] if same else []
+        kept = {"earlier": earlier} if earlier and set(every["image"]) - measured else {}
+        write_rows(path, every, {**key, "pictures": len(order), **made, **kept}, digits=digits)
 
 
 def provenances(key: dict) -> list[dict]:
-    """What made the rows of a file (MADE), by the key in its first line: the last of them first, then those before."""
+    """What made the rows of a file (MADE), by its first line: the last of them first, then those before."""
     return [{name: key.get(name) for name in MADE}, *key.get("earlier", [])]
 
 
@@ -221,10 +203,11 @@ def in_order(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def environment(model: nn.Module) -> dict:
-    """The device, torch's version and the date: for the reader, not part of what rows are known by."""
+    """MADE for rows that are measured now: for the reader, not part of what they are known by."""
     device = device_of(model)
     return {
         "device": provenance.hardware(device),
         "torch": torch.__version__,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": provenance.commit(),
     }
