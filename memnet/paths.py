@@ -1,13 +1,13 @@
 """The folders of the repository and of the images, and how files are written."""
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -80,22 +80,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise ValueError(f"{path} is a link that leads in a circle: give another name")
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is a folder, a device or a pipe: give the name of a file to write")
-    remove_leftovers(path.parent)
-    descriptor, partial = locked_file(path)
-    try:
-        mode = os.fstat(descriptor).st_mode & 0o777
+    with temporary(path.parent, path.suffix) as partial:
+        mode = partial.stat().st_mode & 0o777
         yield partial
         partial.chmod(mode)  # some writers make files for their owner alone
         sync(partial)
-        os.close(descriptor)
-        descriptor = None
         os.replace(partial, path)
         with suppress(OSError):  # not every system opens folders
             sync(path.parent)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-        partial.unlink(missing_ok=True)
 
 
 def checked_text(path: Path) -> str:
@@ -120,29 +112,6 @@ def write_text(path: Path, text: str) -> None:
         partial.write_bytes(text.encode())
 
 
-def locked_file(path: Path) -> tuple[int, Path]:
-    """A new empty file in the folder of `path`, of its suffix, locked while its descriptor is open."""
-    while True:
-        partial = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
-        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if fcntl:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if partial.exists():  # `remove_leftovers` of another process may have come between the two
-            return descriptor, partial
-        os.close(descriptor)
-
-
-@cache
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; once a process."""
-    if not fcntl:
-        return
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        with suppress(OSError), leftover.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError while its writer lives
-            leftover.unlink()
-
-
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -153,43 +122,54 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder: of the processes that ask for it, one at a time goes on."""
-    descriptor = lock_folder(folder)
+def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a file or folder: of the processes that ask for it, one at a time goes on.
+
+    Raises BlockingIOError while another one holds it, if `wait` is False, and FileNotFoundError when it has gone since.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            raise FileNotFoundError(errno.ENOENT, "was replaced by another file", str(path))
         yield
     finally:
         os.close(descriptor)
 
 
-def lock_folder(folder: Path, *, wait: bool = True) -> int:
-    """A descriptor that holds a folder's lock until it is closed; BlockingIOError if it is held and `wait` is False."""
-    if not fcntl:
-        return os.open(os.devnull, os.O_RDONLY)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 @contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A new folder inside `parent`, which is gone afterwards; those that killed processes left go at the start."""
-    for leftover in parent.glob(f"{TEMPORARY}*/") if fcntl else ():
-        with suppress(OSError):  # BlockingIOError while its process lives
-            os.close(lock_folder(leftover, wait=False))
-            shutil.rmtree(leftover)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=parent))
-        descriptor = lock_folder(folder)
-        if folder.exists():  # another process may have come between the two
-            break
-        os.close(descriptor)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
+def temporary(parent: Path, suffix: str = "", *, folder: bool = False) -> Iterator[Path]:
+    """A new empty file or folder in `parent`, of a name of its own; it goes afterwards, unless it was renamed.
+
+    It is locked meanwhile: so what killed processes left can be told from what others write, and goes at the start.
+    """
+    remove_leftovers(parent)
+    with ExitStack() as stack:
+        locked = False
+        while not locked:
+            path = parent / f"{TEMPORARY}{secrets.token_hex(8)}{suffix}"
+            path.mkdir() if folder else path.touch(exist_ok=False)
+            with suppress(FileNotFoundError):  # `remove_leftovers` of another process may come between the two
+                stack.enter_context(lock(path))
+                locked = True
+        stack.callback(remove, path)
+        yield path
+
+
+@cache
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder; once a process."""
+    for leftover in folder.glob(f"{TEMPORARY}*") if fcntl else ():
+        with suppress(OSError), lock(leftover, wait=False):  # BlockingIOError while its process lives
+            remove(leftover)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

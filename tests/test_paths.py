@@ -91,6 +91,32 @@ def test_what_a_kill_leaves_behind_is_removed_but_not_what_others_are_writing(tm
     assert names(tmp_path) == ["b.txt"]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_lock_is_held_by_one_and_is_of_what_is_still_there(tmp_path, kind):
+    path = tmp_path / "locked"
+    path.mkdir() if kind == "folder" else path.touch()
+    with paths.lock(path), pytest.raises(BlockingIOError), paths.lock(path, wait=False):
+        pass
+    with paths.lock(path, wait=False):
+        paths.remove(path)
+    with pytest.raises(FileNotFoundError), paths.lock(path):
+        pass
+
+
+def test_a_lock_on_a_file_that_was_replaced_meanwhile_is_none(tmp_path, monkeypatch):
+    path, flock = tmp_path / "locked", paths.fcntl.flock
+    path.touch()
+
+    def replaced(descriptor, operation):
+        path.unlink()
+        path.touch()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(paths.fcntl, "flock", replaced)
+    with pytest.raises(FileNotFoundError), paths.lock(path):
+        pass
+
+
 def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
     events = []
     monkeypatch.setattr(paths, "sync", lambda path: events.append(path.is_dir()))

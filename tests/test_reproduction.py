@@ -228,7 +228,7 @@ def test_ctrl_c_ends_with_one_line(tmp_path):
 def test_what_a_kill_left_behind_goes_at_the_next_start(project, committed):
     folder = project / "build" / "figures" / "embedded"
     (folder / ".memnet-of-a-killed-run").mkdir(parents=True)
-    with paths.temporary_folder(folder) as living:
+    with paths.temporary(folder, folder=True) as living:
         assert not (folder / ".memnet-of-a-killed-run").exists()
         assert reproduction.reproduce(["good"], images="embedded")
         assert living.exists()

@@ -135,7 +135,7 @@ def check_level(name: str, value: object) -> None:
 def run_item(item: Item, parameters: dict, target: Path, executed: Path, *, update: bool) -> dict:
     """Run an item's notebook apart and move what it made to `target`; state (made, failed), seconds, message."""
     begin = time.monotonic()
-    with paths.temporary_folder(target) as staging:
+    with paths.temporary(target, folder=True) as staging:
         try:
             notebooks.execute(item, {**parameters, "output": str(staging)}, executed)
             seconds = time.monotonic() - begin

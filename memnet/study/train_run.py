@@ -1,10 +1,9 @@
 """Train a run of the registry: from nothing, or from where it was; and write its weights with their history."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -28,11 +27,6 @@ from memnet.training.sampler import Patches
 from memnet.training.state import load_state
 from memnet.training.trainer import Trainer
 from memnet.training.validation import ValidationSet, split, spread
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 STARTS = ("fresh", "resume", "continue", "grow")
 
@@ -259,27 +253,25 @@ def ready_to_train(
 @contextmanager
 def only_training(lock: Path) -> Iterator[None]:
     """Hold the lock of a run's files; ValueError while another training writes them, or nobody can."""
-    if fcntl is None or not distributed.is_main_process():
+    if not distributed.is_main_process():
         yield
         return
     made = not lock.parent.exists()
     registry.make_weights_folder(lock.parent)
-    while True:
-        with lock.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                words = f"another training writes {lock.stem} in {lock.parent}"
-                raise ValueError(f"{words}: wait for its end, or give another --output") from error
-            if lock.exists() and lock.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                try:
-                    yield
-                finally:
-                    lock.unlink(missing_ok=True)
-                    with suppress(OSError):  # it is not empty
-                        if made:
-                            lock.parent.rmdir()
-                return
+    with ExitStack() as stack:
+        lock.touch()
+        try:
+            stack.enter_context(paths.lock(lock, wait=False))
+        except (BlockingIOError, FileNotFoundError) as error:  # the other one goes on, or has ended at this moment
+            words = f"another training writes {lock.stem} in {lock.parent}"
+            raise ValueError(f"{words}: wait for its end, or give another --output") from error
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty
+                if made:
+                    lock.parent.rmdir()
 
 
 def load_named_state(trainer: Trainer, saved: tuple, state: Path) -> None:
