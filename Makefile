@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
+LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
 EXTRAS ?= dev
 FUZZ_MINUTES ?= 10
 SITE := build/site
@@ -34,11 +35,12 @@ help:
 setup: $(READY)
 	@echo "Installed. Next: make lab, make reproduce, or $(VENV)/bin/memnet restore PICTURE --task jpeg --output restored"
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt binder/overrides.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[$(EXTRAS)]'
+	mkdir -p $(LAB_SETTINGS) && cp binder/overrides.json $(LAB_SETTINGS)
 	@touch $@
 
 reproduce: $(READY)

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -104,6 +105,23 @@ def test_conda_binder_and_docker_install_the_locked_versions():
     assert {"--constraint ../constraints.txt", "--editable .[lab]"} <= set(binder)
     assert (paths.ROOT / "binder" / "runtime.txt").read_text(encoding="utf-8").strip() == "python-3.12"
     assert "make setup TORCH=" in (paths.ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_jupyterlab_starts_without_a_question_after_every_installation():
+    override = json.loads((paths.ROOT / "binder" / "overrides.json").read_text(encoding="utf-8"))
+    (plugin, settings), *more = override.items()
+    assert not more
+    name, key = plugin.split(":")
+    schema = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas" / name / f"{key}.json"
+    known = json.loads(schema.read_text(encoding="utf-8"))["properties"]["fetchNews"]["oneOf"]
+    assert settings == {"fetchNews": "false"}
+    assert {"const": "false", "title": "Never"} in known
+    target = "share/jupyter/lab/settings"
+    for file in ("Makefile", "binder/postBuild"):
+        text = (paths.ROOT / file).read_text(encoding="utf-8")
+        assert "binder/overrides.json" in text, file
+        assert target in text, file
+    assert os.access(paths.ROOT / "binder" / "postBuild", os.X_OK)
 
 
 def test_a_missing_extra_is_named():

@@ -10,10 +10,11 @@ ANSWER = re.compile(r"\n*<details><summary>Answer</summary>.*?</details>\n*", re
 
 
 def without_answers(book: dict) -> dict:
-    """A copy of a notebook (its JSON) whose text has no folded answer."""
+    """A copy of a notebook (its JSON) without folded answers and without the cells for teachers."""
     cells = [
         {**cell, "source": ANSWER.sub("\n\n", "".join(cell["source"])).strip() if is_text(cell) else cell["source"]}
         for cell in book["cells"]
+        if "teacher" not in cell["metadata"].get("tags", ())
     ]
     return {**book, "cells": cells}
 

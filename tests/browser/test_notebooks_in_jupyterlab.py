@@ -33,10 +33,7 @@ COUNTS = """() => {
     .filter((cell) => cell.type === 'code').map((cell) => [cell.executionCount, cell.outputs.toJSON()]);
 }"""
 BUSY = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status !== 'idle'"
-SETTINGS = {  # the whole notebook is in the page, to be photographed; and nobody asks about news
-    "notebook-extension/tracker": {"windowingMode": "none"},
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-}
+SETTINGS = {"windowingMode": "none"}  # the whole notebook is in the page, to be photographed
 START_SECONDS, RUN_SECONDS = 200, 900
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
@@ -57,16 +54,22 @@ def lab(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    for plugin, settings in SETTINGS.items():
-        file = home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(settings))
+    tracker = home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    tracker.parent.mkdir(parents=True)
+    tracker.write_text(json.dumps(SETTINGS))
+    (home / "defaults").mkdir()
+    shutil.copy(paths.ROOT / "binder" / "overrides.json", home / "defaults")
     folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTERLAB_SETTINGS_DIR": "settings"}
     folders |= {"JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_RUNTIME_DIR": "runtime"}
     environment = os.environ | {name: str(home / folder) for name, folder in folders.items()}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(paths.ROOT), os.environ.get("PYTHONPATH"))))
     options = [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--ServerApp.allow_root=True"]
-    options += ["--no-browser", "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={home / 'notebooks'}"]
+    options += [
+        f"--LabApp.app_settings_dir={home / 'defaults'}",
+        "--no-browser",
+        "--LabApp.expose_app_in_browser=True",
+        f"--ServerApp.root_dir={home / 'notebooks'}",
+    ]
     command = [sys.executable, "-m", "jupyterlab", *options]
     with (home / "log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -161,6 +164,7 @@ def keep(page, name):
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_start_notebook_runs_to_the_end(open_notebook, theme):
     page = run_all(open_notebook("01_start.ipynb", theme))
+    assert not page.get_by_text("Jupyter news").count()  # no question before the first sentence
     keep(page, f"start-{theme}")
 
 
