@@ -89,16 +89,31 @@ def rows_of(run, psnr, dataset="Set5"):
     return pd.DataFrame({"run": run, "dataset": dataset, "level": 3, "image": list("abc")[: len(psnr)], "psnr": psnr})
 
 
+@pytest.mark.parametrize(
+    ("interval", "bound", "verdict"),
+    [
+        ((0.1, 0.3), 0, "supported"),
+        ((-0.3, -0.1), 0, "not supported"),
+        ((-0.026, 0.011), 0, "undecided"),
+        ((0.1, 0.3), 0.5, "not supported"),
+        ((0.5, 0.5), 0.5, "undecided"),
+        ((float("nan"), float("nan")), 0, "undecided"),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval_on_one_side(interval, bound, verdict):
+    assert analysis.verdict(*interval, bound) == verdict
+
+
 def test_runs_are_compared_picture_by_picture():
     rows = pd.concat([rows_of("x", [30.0, 20.0, 25.0]), rows_of("y", [29.1, 19.0, 24.0])])
     found = analysis.paired(rows, "x", ("y", "z"))
     assert found[["one", "other", "dataset", "level", "pictures", "verdict"]].values.tolist() == [
-        ["x", "y", "Set5", 3, 3, "better"]
+        ["x", "y", "Set5", 3, 3, "supported"]
     ]
     assert found.decibels.item() == pytest.approx((0.9 + 1.0 + 1.0) / 3)
     assert found.low.item() < found.decibels.item() < found.high.item()
     turned = analysis.paired(rows, "y", ("x",))
-    assert (turned.verdict.item(), turned.decibels.item()) == ("worse", pytest.approx(-found.decibels.item()))
+    assert (turned.verdict.item(), turned.decibels.item()) == ("not supported", pytest.approx(-found.decibels.item()))
     assert analysis.paired(pd.concat([rows_of("x", [30.0]), rows_of("y", [29.0])]), "x", ("y",)).verdict.item() == (
         "undecided"
     )

@@ -75,7 +75,7 @@ def test_the_network_without_long_term_memory_is_not_the_better_one():
     rows = store.collect(("sr-M6R6-scratch", "sr-M6R6-NL-scratch"), ("Set5",), measure=False)
     verdicts = analysis.paired(rows, "sr-M6R6-scratch", ("sr-M6R6-NL-scratch",)).verdict
     assert len(verdicts) == 3
-    assert "worse" not in set(verdicts)
+    assert "not supported" not in set(verdicts)
 
 
 @pytest.mark.parametrize("run", ["denoising-M6R6-scratch", "sr-M6R6-scratch", "jpeg-M6R6-scratch"])

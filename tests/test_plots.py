@@ -264,7 +264,7 @@ def test_scores_and_box_are_those_given():
 
 def test_claims_stand_under_their_panels():
     shown = texts(draw_differences())
-    assert sum(text.endswith("supported") for text in shown) == 8  # of two sets
+    assert sum(text.endswith(("supported", "undecided")) for text in shown) == 8  # of two sets
     assert "(1)  NL4 − NL6" in shown
 
 

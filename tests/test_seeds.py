@@ -59,7 +59,7 @@ def test_the_verdict_is_of_differences_between_networks_of_one_seed():
     psnr = {"MemNet": 33 + hard, "MemNet_NL": 32.9 + hard + [0.01, -0.01, 0, 0], "MemNet_NS": 33.05 + hard}
     rows = pd.concat(pd.DataFrame({"network": n, "seed": range(4), "level": 3, "psnr": p}) for n, p in psnr.items())
     order = seeds.order(rows).set_index(["better", "worse"])
-    assert order.verdict.tolist() == ["yes", "no", "yes"]
+    assert order.verdict.tolist() == ["supported", "not supported", "supported"]
     assert order.decibels.tolist() == pytest.approx([0.1, -0.05, 0.15])
     assert (order.seeds == 4).all()
     few = seeds.order(rows[rows.seed == 0])

@@ -254,9 +254,9 @@ def test_alike_has_a_bound_of_its_own(factor, verdict):
         assert table.verdict[2] == verdict
 
 
-def test_one_image_has_no_verdict():
+def test_one_image_decides_nothing():
     table = spectra.claims(densities(nl6=0.8, mem6=1.25, images=1))
-    assert set(table.verdict) == {"one image: open"}
+    assert set(table.verdict) == {"undecided"}
     assert table.low.isna().all()
 
 
@@ -268,6 +268,14 @@ def test_claims_of_sets_and_windows_stand_in_one_table():
         "none": ["not supported"],
     }
     assert table.dataset.unique().tolist() == ["Set5", "BSD100"]
+
+
+def test_an_interval_across_the_bound_is_undecided():
+    table = spectra.claims(densities(nl6=1.0, mem6=1.0, images=3))
+    assert table.verdict[[0, 1, 3]].tolist() == ["undecided"] * 3
+    alike = densities(nl6=1.0, mem6=1.0, images=2)
+    alike["Mem4"] *= 10 ** (np.array([[0.2], [0.7]]) / 10)  # |differences| of about 0.2 and 0.7 dB, bound 0.5
+    assert spectra.claims(alike).verdict[2] == "undecided"
 
 
 def test_claims_need_the_predictions_of_two_networks():

@@ -177,5 +177,5 @@ def verdicts(observations: pd.DataFrame, run: str, measure: str) -> str:
     for number in ("2", "3a", "3b"):
         name = MEASURES["norm" if measure == "ratio" and number != "2" else measure]
         row = rows[(rows.observation == number) & (rows.measure == name)].iloc[0]
-        words.append(f"{number} {'yes' if row.ours == 'holds' else 'no'}")
+        words.append(f"{number} {row.verdict.replace('not supported', 'no').replace('supported', 'yes')}")
     return "observation " + ", ".join(words)

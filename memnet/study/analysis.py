@@ -11,8 +11,8 @@ def paired(rows: pd.DataFrame, one: str, others: Sequence[str]) -> pd.DataFrame:
     """How much better (dB) a run is than `others` on the same images: one, other, dataset, level, pictures, decibels.
 
     `rows` are tidy rows; `decibels` is the mean of the differences of PSNR, `low` and `high` its 95 % interval over
-    images (Student's t), `verdict` better or worse where that leaves 0 out, else undecided. Another training of the
-    same network would differ too: the interval does not know by how much.
+    images (Student's t), `verdict` that on the claim that it is better. Another training of the same network would
+    differ too: the interval does not know by how much.
     """
     columns = ["one", "other", "dataset", "level", "pictures", "decibels", "low", "high", "verdict"]
     key, found = ["dataset", "level", "image"], []
@@ -20,8 +20,7 @@ def paired(rows: pd.DataFrame, one: str, others: Sequence[str]) -> pd.DataFrame:
         both = rows[rows.run == one].merge(rows[rows.run == other], on=key, suffixes=("", "_other"))
         for (dataset, level), group in both.groupby(["dataset", "level"], sort=False):
             mean, low, high = interval((group.psnr - group.psnr_other).to_numpy())
-            words = "better" if low > 0 else "worse" if high < 0 else "undecided"
-            found.append((one, other, dataset, level, len(group), mean, low, high, words))
+            found.append((one, other, dataset, level, len(group), mean, low, high, verdict(low, high)))
     return pd.DataFrame(found, columns=columns)
 
 
@@ -32,6 +31,15 @@ def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, 
         return mean, mean * np.nan, mean * np.nan
     half = stats.t.ppf((1 + confidence) / 2, n - 1) * np.std(values, axis=0, ddof=1) / np.sqrt(n)
     return mean, mean - half, mean + half
+
+
+def verdict(low: float, high: float, bound: float = 0) -> str:
+    """What an interval says of the claim that a number is above `bound`: supported, not supported or undecided.
+
+    Supported if the whole interval lies above the bound, not supported if the whole interval lies below it. An
+    interval with the bound in it, or with NaN as its ends (of one value), leaves the claim undecided.
+    """
+    return "supported" if low > bound else "not supported" if high < bound else "undecided"
 
 
 def detail_box(reference: np.ndarray, size: int = 64) -> tuple[int, int, int, int]:

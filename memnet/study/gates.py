@@ -16,7 +16,7 @@ from memnet.network.runtime import device_of
 from memnet.protocol import metrics, tasks
 from memnet.protocol.datasets import Picture
 from memnet.restoration import tiling
-from memnet.study import registry, store
+from memnet.study import analysis, registry, store
 
 KINDS = ("long-term", "short-term", "last")  # B_0 .. B_{m-1}; H^1 .. H^{R-1}; H^R
 MEASURES = {  # column: what it is called
@@ -245,7 +245,7 @@ def worth(run: str, dataset: str, level: int, *, limit: int | None = None, fresh
 
 
 def observations(norms: dict[str, list[np.ndarray]], memories: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The observations of section 5.3 as numbers: observation, claim, measure, where, statistic, value, p, paper, ours.
+    """The observations of section 5.3 as numbers: observation, claim, measure, where, statistic, value, p, verdict.
 
     `norms` (of `gate_norms`) and `memories` (of `worth`) are those of one network a task, by its run. The paper judges
     by the norms and gives no statistic. Ours: (1) the distance of Kolmogorov and Smirnov between the norms of two
@@ -262,19 +262,16 @@ def observations(norms: dict[str, list[np.ndarray]], memories: dict[str, pd.Data
             rows.append(("2", name, run, *falling("mean", table.groupby("block")[measure].mean())))
             if measure != "ratio":  # within a gate as the norm
                 rows += [(number, name, run, *row) for number, row in strongest_memories(kinds).items()]
-    table = pd.DataFrame(rows, columns=["observation", "measure", "where", "statistic", "value", "p", "ours"])
+    table = pd.DataFrame(rows, columns=["observation", "measure", "where", "statistic", "value", "p", "verdict"])
     table.insert(1, "claim", table.observation.map(OBSERVATIONS))
-    table.insert(len(table.columns) - 1, "paper", "holds")
     return table.sort_values("observation", kind="stable", ignore_index=True)
 
 
-def verdict(holds: bool) -> str:
-    """The words for an observation of section 5.3."""
-    return "holds" if holds else "does not hold"
-
-
 def differing_tasks(norms: dict[str, list[np.ndarray]]) -> list[tuple]:
-    """Observation 1, for each pair of networks: holds when most gates differ at p < 0.01 / gates."""
+    """Observation 1, for each pair of networks: supported when most gates differ at p < 0.01 / gates, else undecided.
+
+    It is never "not supported": no such test shows that two distributions are the same.
+    """
     rows = []
     scaled = {run: normalised(v) for run, v in norms.items()}
     for one, other in combinations(scaled, 2):
@@ -282,25 +279,33 @@ def differing_tasks(norms: dict[str, list[np.ndarray]]) -> list[tuple]:
         distance, p = np.mean([t.statistic for t in tests]), np.median([t.pvalue for t in tests])
         differ = sum(t.pvalue < 0.01 / len(tests) for t in tests)
         statistic = "Kolmogorov-Smirnov distance, mean over gates"
-        rows.append(("1", "norm", f"{one}, {other}", statistic, distance, p, verdict(differ > len(tests) / 2)))
+        verdict = "supported" if differ > len(tests) / 2 else "undecided"
+        rows.append(("1", "norm", f"{one}, {other}", statistic, distance, p, verdict))
     return rows
 
 
 def falling(moment: str, values: pd.Series | list[float]) -> tuple:
-    """Observation 2: holds when the values of the gates fall with the block's number at p < 0.05."""
-    tau, p = stats.kendalltau(range(len(values)), list(values), alternative="less", method="exact")
-    return f"{moment} against block, Kendall's tau", tau, p, verdict(p < 0.05)
+    """Observation 2: supported when the values of the gates fall with the block's number at p < 0.05.
+
+    Not supported when they rise at p < 0.05, else undecided: six gates seldom decide.
+    """
+    (tau, p), (_, p_rising) = (
+        stats.kendalltau(range(len(values)), list(values), alternative=side, method="exact")
+        for side in ("less", "greater")
+    )
+    verdict = "supported" if p < 0.05 else "not supported" if p_rising < 0.05 else "undecided"
+    return f"{moment} against block, Kendall's tau", tau, p, verdict
 
 
 def strongest_memories(kinds: pd.DataFrame) -> dict[str, tuple]:
-    """Observations 3a and 3b: each holds when it is true in more than half of the gates it speaks of."""
+    """Observations 3a and 3b: supported when true in more than half of the gates they speak of, undecided in half."""
     last = (kinds["last"] > kinds[["long-term", "short-term"]].max(axis=1)).mean()
     later = kinds[kinds.index > len(kinds) / 2]
     long = (later["long-term"] > later["short-term"]).mean()
     span = f"share of gates {later.index[0]} to {later.index[-1]}"
     return {
-        "3a": ("share of gates", last, np.nan, verdict(last > 0.5)),
-        "3b": (span, long, np.nan, verdict(long > 0.5)),
+        "3a": ("share of gates", last, np.nan, analysis.verdict(last, last, 0.5)),
+        "3b": (span, long, np.nan, analysis.verdict(long, long, 0.5)),
     }
 
 
@@ -308,10 +313,10 @@ def support(observations: pd.DataFrame) -> pd.DataFrame:
     """How many networks (for observation 1: pairs of them) each measure supports an observation with: a row for each.
 
     Of observation 2 the part about means. `observations` are those of `observations`, with a column `networks` that
-    names their kind; columns: networks, observation, claim, paper, and each of MEASURES.
+    names their kind; columns: networks, observation, claim, and each of MEASURES.
     """
     rows = observations[~observations.statistic.str.startswith("variance")]
-    held = rows.assign(held=rows.ours == "holds").groupby(["networks", "observation", "claim", "paper", "measure"]).held
+    held = rows.assign(held=rows.verdict == "supported").groupby(["networks", "observation", "claim", "measure"]).held
     counts = held.sum().astype(str) + " of " + held.count().astype(str)
     order = list(dict.fromkeys(rows.networks))
     table = counts.unstack().reindex(columns=list(MEASURES.values())).fillna("").reset_index()

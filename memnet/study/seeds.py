@@ -105,8 +105,7 @@ def order(rows: pd.DataFrame) -> pd.DataFrame:
     """The paper's order NL < NS < MemNet from the rows of several seeds: a row for each pair of networks and scale.
 
     Columns: better, worse (by the paper), level, seeds, decibels (the mean of the differences of PSNR between networks
-    of one seed), low and high (its 95 % interval over seeds, Student's t) and verdict: yes where that interval is above
-    0, no where it is below, else undecided.
+    of one seed), low and high (its 95 % interval over seeds, Student's t) and verdict (see `analysis.verdict`).
     """
     pairs = [("MemNet", "MemNet_NL"), ("MemNet", "MemNet_NS"), ("MemNet_NS", "MemNet_NL")]
     pairs += [("MemNet", name) for name in rows.network.unique() if name.startswith("MemNet_NL,")]
@@ -114,7 +113,6 @@ def order(rows: pd.DataFrame) -> pd.DataFrame:
     for better, worse in pairs:
         for level, differences in (table[better] - table[worse]).dropna().groupby("level"):
             mean, low, high = analysis.interval(differences.to_numpy())
-            verdict = "yes" if low > 0 else "no" if high < 0 else "undecided"
-            found.append((better, worse, level, len(differences), mean, low, high, verdict))
+            found.append((better, worse, level, len(differences), mean, low, high, analysis.verdict(low, high)))
     columns = ["better", "worse", "level", "seeds", "decibels", "low", "high", "verdict"]
     return pd.DataFrame(found, columns=columns)

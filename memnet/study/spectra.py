@@ -198,18 +198,16 @@ def claims(densities: dict[str, np.ndarray]) -> pd.DataFrame:
     """The four claims of section 3.4 as numbers: number, difference, band, claim, decibels, low, high, images, verdict.
 
     `decibels` is the difference of densities, averaged over the circles of the band and then over images; `low` and
-    `high` are its 95 % interval over images (Student's t). Claims 1, 2, 4 are supported when the interval lies above
-    0. Claim 3 (alike) takes the difference without its sign, and is supported when the interval lies below ALIKE.
-    Paper: it shows one image and no interval; bands, unit and this bound are ours. One image has no verdict.
+    `high` are its 95 % interval over images (Student's t). Claims 1, 2, 4 say that the difference is above 0. Claim 3
+    (alike) says that the difference without its sign is below ALIKE. For verdicts see `analysis.verdict`.
+    Paper: it shows one image and no interval; bands, unit and this bound are ours.
     """
     rows = []
     for pair, difference in spectral_differences(densities).items():
         number, name, claim = CLAIMS[pair]
         values = band(np.abs(difference) if name == "all" else difference, name).mean(axis=-1)
         mean, low, high = analysis.interval(values)
-        supported = high < ALIKE if name == "all" else low > 0
-        verdict = "supported" if supported else "not supported"
-        verdict = verdict if len(values) > 1 else "one image: open"
+        verdict = analysis.verdict(-high, -low, -ALIKE) if name == "all" else analysis.verdict(low, high)
         rows.append((number, pair, name, claim, mean, low, high, len(values), verdict))
     columns = ["number", "difference", "band", "claim", "decibels", "low", "high", "images", "verdict"]
     return pd.DataFrame(rows, columns=columns)
