@@ -134,6 +134,8 @@ def test_fetch_brings_what_is_missing_and_replaces_others_only_when_asked(librar
 class Misbehaving(http.server.BaseHTTPRequestHandler):
     """A server whose answers never end, drip, break off, are HTML, are errors, or never begin: by the path's folder."""
 
+    asked = threading.Event()  # for something that never comes
+
     def log_message(self, *_):
         """Say nothing."""
 
@@ -142,6 +144,7 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
         if kind == "404":
             return self.send_error(404)
         if kind == "silent":
+            self.asked.set()
             return time.sleep(20)
         if kind == "slow-header":
             return self.drip(b"HTTP/1.1 200 OK\r\nServer: " + b"x" * 1000)
@@ -214,15 +217,15 @@ def test_ctrl_c_stops_a_fetch_at_once_and_leaves_nothing(library, tmp_path):
         script = (
             "import sys, pathlib, signal\nfrom memnet import cli, paths\npaths.MANIFEST = pathlib.Path(sys.argv[1])\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell lets what it runs behind ignore it
-            "print('ready', flush=True)\ncli.app(['data', 'fetch', 'Set5'])"
+            "cli.app(['data', 'fetch', 'Set5'])"
         )
         command = [sys.executable, "-c", script, tmp_path / "manifest.csv"]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        process.stdout.readline()
-        time.sleep(3)
-        process.send_signal(signal.SIGINT)
+        Misbehaving.asked.clear()
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            _, errors = process.communicate(timeout=8)
+            assert Misbehaving.asked.wait(timeout=120)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=18)  # before the silence ends
         finally:
             process.kill()
             server.shutdown()
