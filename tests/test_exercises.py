@@ -78,7 +78,11 @@ def test_a_sheet_keeps_answers_and_fills_in_solutions_if_asked(capsys):
     sheet.answer("radius", 8)
     sheet.answer("unshared", 676_992)
     sheet.answer("noise")
-    assert capsys.readouterr().out.splitlines()[0] == "radius: right"
+    sheet.answer("loss")
+    right, _, number, function = capsys.readouterr().out.splitlines()
+    assert right == "radius: right"
+    assert number == "noise: open: put your answer in the place of None and run this cell again"
+    assert function == "loss: open: put the name of your function in the place of None and run this cell again"
     states = dict(sheet.table()[["exercise", "state"]].itertuples(index=False))
     assert (states["radius"], states["noise"], states["norms"]) == ("right", "open", "open")
     assert states["unshared"].startswith("wrong: each of the 6 blocks")

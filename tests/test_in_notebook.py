@@ -29,7 +29,19 @@ def test_a_bad_parameter_is_one_sentence_and_paths_and_tables_are_whole():
     assert error[0].traceback == [f"ValueError: {error[0].evalue}"]
     assert "enlarging" in error[0].evalue
     assert path[0].data["text/plain"] == "build/figures"
-    assert sentence in table[0].data["text/html"]
+    assert f'<td style="text-align: left">{sentence}' in table[0].data["text/html"]
+
+
+def test_sentences_in_tables_are_aligned_to_the_left_and_numbers_are_not():
+    table = pd.DataFrame({"claim": ["<a> sentence", "b"], "psnr": [1.5, 2.0]}, index=["x", "y"])
+    html, left = in_notebook.html_of(table), ' style="text-align: left"'
+    assert html.count(left) == 3
+    assert f"<td{left}>&lt;a&gt; sentence</td>\n      <td>1.5</td>" in html
+    assert f"<th{left}>claim</th>\n      <th>psnr</th>" in html
+    assert html.replace(left, "") == table._repr_html_()
+    wide = pd.DataFrame([["a"] * 9])
+    with pd.option_context("display.max_columns", 4):  # the others are left out
+        assert in_notebook.html_of(wide) == wide._repr_html_()
 
 
 @pytest.mark.notebooks

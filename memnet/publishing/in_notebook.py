@@ -22,6 +22,7 @@ def setup(weights: str = "") -> None:
     if shell is None:
         return
     shell.set_custom_exc((ValueError, KeyboardInterrupt), one_sentence)
+    shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, html_of)
     shell.display_formatter.formatters["text/plain"].for_type(
         Path, lambda path, printer, cycle: printer.text(short(path))
     )
@@ -32,6 +33,23 @@ def setup(weights: str = "") -> None:
 def short(path: Path) -> str:
     """A path from the root of the clone on, where it is inside: the same on every machine."""
     return str(path.relative_to(paths.ROOT) if path.is_relative_to(paths.ROOT) else path)
+
+
+def html_of(table: pd.DataFrame) -> str:
+    """The HTML that pandas makes of a table, with sentences and their headings aligned to the left."""
+    head, body = table._repr_html_().split("<tbody>")
+    left = [not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
+    head = "<tr".join(aligned(row, "th", [False] * table.index.nlevels + left) for row in head.split("<tr"))
+    return "<tbody>".join([head, "<tr".join(aligned(row, "td", left) for row in body.split("<tr"))])
+
+
+def aligned(row: str, tag: str, left: list[bool]) -> str:
+    """A row of an HTML table in which the cells that `left` says are aligned to the left; others have other cells."""
+    before, *cells = row.split(f"<{tag}>")
+    if len(cells) != len(left):
+        return row
+    styles = [' style="text-align: left"' if is_left else "" for is_left in left]
+    return before + "".join(f"<{tag}{style}>{cell}" for style, cell in zip(styles, cells, strict=True))
 
 
 def running_shell():

@@ -256,11 +256,13 @@ class Sheet:
         self.solved, self.answers = solved, {}
 
     def answer(self, name: str, answer: object = None) -> None:
-        """Take an answer, None for none yet, and say whether it is right."""
+        """Take an answer, None for none yet, and say whether it is right, or what to do."""
         if answer is None and self.solved:
             answer = worked_answer(name)
         self.answers[name] = answer
-        print(f"{name}: {check(name, answer)}")
+        what = "the name of your function" if isinstance(exercise(name), CodeExercise) else "your answer"
+        advice = f": put {what} in the place of None and run this cell again" if answer is None else ""
+        print(f"{name}: {check(name, answer)}{advice}")
 
     def table(self) -> pd.DataFrame:
         """One row an exercise: its name, question and state (open, right, or wrong and a hint)."""
