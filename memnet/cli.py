@@ -533,7 +533,7 @@ def why(
     table: Annotated[str, typer.Argument(help="Number of the table: 1 to 6.")],
     dataset: Annotated[str, typer.Argument(help="A data set of the table, or embedded.")],
     level: Annotated[int, typer.Argument(help="Noise sigma, scale or JPEG quality.")],
-    method: Annotated[str, typer.Argument(help="The method, as the table names it.")] = "MemNet",
+    method: Annotated[str, typer.Argument(help="The method, as the table names it, or the run of its row.")] = "MemNet",
 ) -> None:
     """Say where a number of a table comes from: weights, images, protocol, commit, command, date and machine.
 

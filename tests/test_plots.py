@@ -1,5 +1,6 @@
 """Figures: every kind is drawn without a warning, on white, legibly, and twice the same."""
 
+import re
 from io import BytesIO
 
 import matplotlib
@@ -9,8 +10,10 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from memnet import paths
 from memnet.network.model import PRESETS, Config, PlainConfig, variant
 from memnet.publishing import gate_plots, plots, printed, result_plots, schematics, spectra_plots, style
+from memnet.publishing.items import ITEMS
 from memnet.study import analysis, gates, spectra
 
 TINY = Config(blocks=2, recursions=2, channels=4)
@@ -260,6 +263,20 @@ def test_scores_and_box_are_those_given():
     assert figure.axes[1].images[0].get_array().shape == (20, 16)
     with pytest.raises(ValueError, match="leaves the image of"):
         result_plots.qualitative(some_images(), area=(30, 10, 20, 16), scores={})
+
+
+@pytest.mark.parametrize("name", [name for item in ITEMS.values() for name in item.writes if re.match(r"fig\d", name)])
+def test_the_function_that_draws_a_figure_names_its_file(name):
+    if not list(paths.FIGURES.glob(f"*/{name}.png")):
+        pytest.skip(f"{name} is a table")
+    modules = (schematics, spectra_plots, gate_plots, result_plots)
+    first_lines = [
+        (function.__doc__ or "").partition("\n")[0]
+        for module in modules
+        for function in vars(module).values()
+        if getattr(function, "__module__", "") == module.__name__
+    ]
+    assert len([line for line in first_lines if re.search(rf"\b{name}\b", line)]) == 1
 
 
 def test_claims_stand_under_their_panels():

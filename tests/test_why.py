@@ -1,7 +1,9 @@
 """Any number answers: what made a cell of a committed table."""
 
+import hashlib
 import re
 
+import pandas as pd
 import pytest
 
 from memnet import paths
@@ -23,6 +25,20 @@ def test_a_cell_names_its_weights_images_protocol_command_and_measuring():
     assert weights == key["weights"]
 
 
+def test_a_run_names_its_row():
+    assert why.why("4", "Set5", 3, "sr-M6R6") == why.why("4", "Set5", 3, "MemNet")
+
+
+def test_a_run_of_two_rows_is_refused(tmp_path, monkeypatch):
+    cells = pd.DataFrame({"dataset": "Set5", "level": 3, "method": ["a", "b"], "run": "sr-M6R6"})
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "table9.csv").write_bytes(content := cells.to_csv(index=False).encode())
+    monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
+    files = {"table9.csv": hashlib.sha256(content).hexdigest()[:16]}
+    with pytest.raises(ValueError, match=r"more than one method 'sr-M6R6': it has a \(sr-M6R6\), b \(sr-M6R6\)$"):
+        why.find_cell("table9", "benchmark", "Set5", 3, "sr-M6R6", files)
+
+
 def test_cells_without_a_network_say_so():
     assert "not measured here" in why.why("table3", "S14", 30, "EPLL")
     assert "the degraded image" in why.why("table3", "S14", 30, "Noisy")
@@ -32,7 +48,10 @@ def test_cells_without_a_network_say_so():
     ("cell", "reason"),
     [
         (("9", "S14", 30, "MemNet"), "no .*table9.json"),
-        (("3", "Set5", 30, "MemNet"), "nothing on Set5 at level 30: it has .*S14 30"),
+        (("3", "Set5", 30, "MemNet"), "nothing on Set5 at level 30: it has [^;]*S14 30[^;]*$"),
+        (("3", "Set5", 3, "sr-M6R6"), "nothing on Set5 at level 3: .*; Set5, level 3, sr-M6R6 is in table2, table4"),
+        (("3", "Set5", 3, "VDSR"), "; Set5, level 3, VDSR is in table2, table4"),
+        (("4", "Set5", 3, "sr-M6R8"), r"no method 'sr-M6R8': it has .*MemNet \(sr-M6R6\); .* sr-M6R8 is in table6"),
         (("3", "S14", 31, "MemNet"), "nothing on S14 at level 31"),
         (("3", "S14", 30, "Memnet"), "no method 'Memnet': it has .*MemNet"),
     ],

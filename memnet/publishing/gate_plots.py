@@ -30,7 +30,7 @@ def memory_name(memory: str) -> str:
 
 
 def gate_norms(norms: dict[str, list[np.ndarray]], memories: dict[str, pd.DataFrame], config: Config) -> Drawing:
-    """Fig. 5 as the paper has it: for each network six curves v_m^l against l = 1 .. L_m, and bars for each gate.
+    """fig5, as the paper has it: for each network six curves v_m^l against l = 1 .. L_m, and bars for each gate.
 
     `norms` (of `gates.gate_norms`) are brought to [0, 1] over the network; a curve's long-term part, the left C m maps,
     is drawn dark and ends at a dot. The bars are means over the long-term memories, over H^1 .. H^{R-1}, and over H^R,
@@ -75,7 +75,7 @@ def kind_bars(axes: Axes, means: pd.DataFrame) -> None:
 
 
 def memory_norms(memories: dict[str, pd.DataFrame], config: Config) -> Drawing:
-    """The mean norm of each memory in each gate, with its interval, divided by what the initialisation gives.
+    """fig5_memories: the mean norm of each memory in each gate, with its interval, divided by the initialisation's.
 
     Each memory has its place on the axis, long-term first; gate m has a gap where memories do not exist yet.
     """
@@ -110,7 +110,7 @@ def all_memories(config: Config) -> list[str]:
 
 
 def growth(changes: dict[str, tuple[pd.DataFrame, pd.DataFrame]], config: Config) -> Drawing:
-    """Norms when networks got their recursions and now, as arrows: a panel for each, a colour for each kind of memory.
+    """fig5_growth: norms when networks got their recursions and now, as arrows; a panel for each network.
 
     `changes` are those of `gates.growth_norms`.
     """
@@ -136,7 +136,7 @@ def growth(changes: dict[str, tuple[pd.DataFrame, pd.DataFrame]], config: Config
 
 
 def worth(memories: dict[str, pd.DataFrame], observations: pd.DataFrame, config: Config) -> Drawing:
-    """Three measures of how much a gate depends on a memory, side by side: norm, contribution, PSNR lost.
+    """fig5_worth: three measures of how much a gate depends on a memory, side by side: norm, contribution, PSNR lost.
 
     A row of maps (gate by memory) for each measure, a column for each network; `memories` are those of `gates.worth`.
     Below each map the verdicts of `observations` (of `gates.observations`, whose `where` are the keys of `memories`).

@@ -10,7 +10,7 @@ from memnet.publishing.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, VERMIL
 
 
 def gradient_profiles(profiles: dict[str, np.ndarray], title: str = "") -> Drawing:
-    """The norms of gradients from the first layer to the last, one line a network, on a logarithmic axis."""
+    """section4_gradients: the norms of gradients from the first layer to the last, one line a network."""
     with style.look():
         figure = schematics.drawing(6.8, 3.4)
         axes = figure.subplots()
@@ -69,7 +69,7 @@ def norm_bars(axes: Axes, norms: pd.Series, *, shown: str, off: str, block: int)
 
 
 def training_costs(table: pd.DataFrame, curve: pd.DataFrame, *, paper: float, own: pd.DataFrame) -> Drawing:
-    """PSNR against the pixels of all patches seen, with a fitted curve, its 90 % band and the paper's number as a line.
+    """train: PSNR against the pixels of all patches seen, a fitted curve with its 90 % band, the paper's number.
 
     `table` and `own` have the columns of `training_cost.trainings`, `curve` those of `training_cost.band`. A training
     of one's own whose PSNR is missing is a vertical line.

@@ -47,9 +47,10 @@ def caption(name: str, scores: dict[str, tuple[float, float]] | None) -> str:
 
 
 def training_curves(logs: dict[str, pd.DataFrame], title: str = "") -> Drawing:
-    """Gain over the input on validation images, and the training loss, against steps: one line a run.
+    """training, section4_curves, section4_supervision: gain over the input and training loss against steps.
 
-    `logs` are the CSV files of `training.train`: columns step, loss and gain.
+    `logs` has a line for each run: the CSV files of `training.train`, with columns step, loss and gain (dB, of
+    validation images).
     """
     with style.look():
         figure = schematics.drawing(8.4, 3.2)

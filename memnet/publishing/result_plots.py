@@ -14,7 +14,7 @@ from memnet.publishing.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, PLATE,
 
 
 def psnr_against_parameters(points: pd.DataFrame, title: str = "") -> Drawing:
-    """Fig. 6: PSNR against convolution weights, coloured by seconds for a 288x288 image, logarithmically.
+    """fig6: PSNR against convolution weights, coloured by seconds for a 288x288 image, logarithmically.
 
     `points` has method, parameters_k (thousands), psnr (dB), seconds (NaN: not known) and origin (paper or ours). A
     line joins MemNet_M3, MemNet_M4, ...: the predictions y_3, y_4, ... of one network. Other methods are triangles.
@@ -68,7 +68,7 @@ def qualitative(
     scores: dict[str, tuple[float, float]],
     title: str = "",
 ) -> Drawing:
-    """Figs. 7-9: the original whole with a box, and beside it the boxed part of all images in two rows, enlarged.
+    """fig7a, fig7b, fig8a, fig8b, fig8c, fig9a, fig9b: an original with a box, and this part of all images, enlarged.
 
     `images` are floats in [0, 1], (H, W) or (H, W, 3), by the name of their method, "original" among them; `area` is
     (top, left, height, width) of the box; `scores` are PSNR (dB) and SSIM of whole images. Raises ValueError when the
@@ -99,9 +99,9 @@ LEVEL_UNITS = {"sigma": "sigma (grey levels of 255)", "scale": "scale factor", "
 
 
 def level_curves(summary: pd.DataFrame, *, paper: tuple[int, ...], level_name: str, title: str = "") -> Drawing:
-    """PSNR against level, one line a run and set, the input's dashed below; vertical lines mark the paper's levels.
+    """levels_sigma, levels_scale, levels_quality: PSNR against level, a line for each run and set.
 
-    `summary` are rows of `evaluation.summary`.
+    `summary` are rows of `evaluation.summary`. The input's lines are dashed; vertical lines mark the levels of `paper`.
     """
     with style.look():
         figure = schematics.drawing(6.0, 4.6)
@@ -129,9 +129,10 @@ def level_curves(summary: pd.DataFrame, *, paper: tuple[int, ...], level_name: s
 
 
 def spread(rows: pd.DataFrame, value: str = "gain", by: str = "run", unit: str = "gain over the input (dB)") -> Drawing:
-    """How a number spreads over images: quartiles, range and every image, one line for each value of `by`.
+    """table3_spread, table4_spread, table5_spread: how a number spreads over images.
 
-    `rows` are tidy rows with the columns `value`, `by` and image; the image with the least value is named.
+    A line for each value of `by` has quartiles, range and every image. `rows` are tidy rows with the columns `value`,
+    `by` and image; the image with the least value is named.
     """
     groups = list(rows.groupby(by, sort=False))
     with style.look():

@@ -83,7 +83,7 @@ SHORT_TERM = Line2D([], [], color="black", label="short-term memory")
 
 
 def structures(plain: PlainConfig, skip: PlainConfig, config: Config, block: int | None = None) -> Drawing:
-    """Fig. 1: the plain structure, the one with skip connections, and memory block m = `block` of a MemNet.
+    """fig1: the plain structure, the one with skip connections, and memory block m = `block` of a MemNet.
 
     Every convolution of the stacks and every recursion of the block is drawn. `block` is the last one by default.
     """
@@ -144,7 +144,7 @@ def draw_block(axes: Axes, config: Config, block: int, height: float) -> None:
 
 
 def network(config: Config) -> Drawing:
-    """Fig. 2 (basic) or fig. 3 (multi-supervised): from x to y through all memory blocks of a configuration."""
+    """fig2 (basic) or fig3 (multi-supervised): from x to y through all memory blocks of a configuration."""
     m, pitch, start = config.blocks, 2.4, 3.4
     width = start + pitch * m + (1.4 if config.multi_supervised else 3.4)
     above = 0.9 + 0.4 * m if config.long_term else 0.9

@@ -41,7 +41,7 @@ def frequencies_of(line: np.ndarray) -> np.ndarray:
 def images_and_spectra(
     images: dict[str, np.ndarray], area: tuple[int, int, int, int], scores: dict[str, float], title: str = ""
 ) -> Drawing:
-    """Fig. 4 (a): a column for each image (H, W) in [0, 1], by its name in LINES, the original first.
+    """fig4a: a column for each image (H, W) in [0, 1], by its name in LINES, the original first.
 
     From above: the image with a box, the boxed part enlarged, its difference to the original, and the centred 2-D power
     spectrum (Hann) with the circles at 1/6, 1/3 and 1/2 cycle per pixel. `area` is (top, left, height, width) of the
@@ -89,7 +89,7 @@ def spectrum(axes: Axes, image: np.ndarray, window: str = "hann", decades: float
 def densities(
     densities: dict[str, np.ndarray], relative: dict[str, dict[str, np.ndarray]] | None = None, title: str = ""
 ) -> Drawing:
-    """Fig. 4 (b): spectral densities (K + 1,) by name (those of LINES) against frequency.
+    """fig4b: spectral densities (K + 1,) by name (those of LINES) against frequency.
 
     Left the power, on a logarithmic axis and without the mean (frequency 0). `relative` adds a panel for each of its
     titles: the same names in dB against the original (of `spectra.relative`), which the left cannot show, because an
@@ -125,7 +125,7 @@ def differences(
     claims: pd.DataFrame,
     one: dict[str, np.ndarray],
 ) -> Drawing:
-    """Fig. 4 (c): the four differences of densities in dB, numbered as the claims are.
+    """fig4c: the four differences of densities in dB, numbered as the claims are.
 
     `means` has, by data set and pair, (mean, low, high) over images, each (K + 1,); `one` are the differences of the
     image that is shown: thin black lines, as the paper draws them. `claims` (of `spectra.claims_of`, one window) adds
@@ -166,7 +166,7 @@ def mark_claim(axes: Axes, claims: pd.DataFrame, colours: dict[str, str]) -> Non
 def borders(
     image: np.ndarray, relative: dict[str, dict[str, np.ndarray]], claims: pd.DataFrame, title: str = ""
 ) -> Drawing:
-    """What a spectrum shows of an image's borders, and what it then hides of a network.
+    """fig4_borders: what a spectrum shows of an image's borders, and what it then hides of a network.
 
     Left the image (H, W) as a Fourier transform takes it: periodic, so that its borders meet, here in the middle; then
     its 2-D spectrum without and with a Hann window. Below, `relative` (of `spectra.relative`, by window): densities
@@ -207,7 +207,7 @@ def borders(
 
 
 def errors(shares: dict[str, dict[str, np.ndarray]], title: str = "") -> Drawing:
-    """Which frequencies bring the decibels: a panel for each title, PSNR by frequency, summed up from 0.
+    """fig4_errors: which frequencies bring the decibels; a panel for each title, PSNR by frequency, summed up from 0.
 
     `shares` are those of `spectra.psnr_by_frequency` (K + 2,) by title and name; a line ends at the whole difference of
     PSNR, with the corners above 1/2 cycle per pixel as its last step.
@@ -234,7 +234,7 @@ def errors(shares: dict[str, dict[str, np.ndarray]], title: str = "") -> Drawing
 
 
 def blocks(maps: dict[str, dict[str, np.ndarray]], title: str = "") -> Drawing:
-    """Blocks by frequencies: a column for each network, a row for each of its maps (M, K + 1) of `spectra.block_maps`.
+    """fig4_blocks: a column for each network, a row for each of its maps (M, K + 1) of `spectra.block_maps`.
 
     Maps of one row share a scale in dB.
     """

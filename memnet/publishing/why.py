@@ -9,11 +9,18 @@ from memnet import paths
 from memnet.publishing import records
 from memnet.study import store
 
+CONFIDENCE = {  # of data/paper/paper.csv
+    "confirmed": " (another publication prints the same)",
+    "consistent": " (consistent with what else is known)",
+    "unconfirmed": " (no other publication found)",
+}
+
 
 def why(table: str, dataset: str, level: int, method: str) -> str:
     """What made the cell of a committed table, a line for each fact.
 
-    `table` is 3 or table3, `method` as the table has it. Raises ValueError, with what there is, for no such cell.
+    `table` is 3 or table3; `method` is as the table names it, or the run of that row. Raises ValueError for no such
+    cell, with what the table has and which other tables have the cell.
     """
     name = f"table{table.removeprefix('table')}"
     images = "embedded" if dataset == "embedded" else "benchmark"
@@ -24,8 +31,8 @@ def why(table: str, dataset: str, level: int, method: str) -> str:
         raise ValueError(f"{paths.FIGURES / images / name}.json does not say its {', '.join(absent)}: make it again")
     cell = find_cell(name, images, dataset, level, method, record["files"])
     facts = {
-        "cell": f"{name}, {dataset}, level {level}, {method}",
-        "paper": numbers(cell.paper_psnr, cell.paper_ssim) + (f" ({cell.confidence})" if pd.notna(cell.psnr) else ""),
+        "cell": f"{name}, {dataset}, level {level}, {cell.method}",
+        "paper": numbers(cell.paper_psnr, cell.paper_ssim) + CONFIDENCE.get(cell.confidence, ""),
         "here": numbers(cell.psnr, cell.ssim) + (f" ({cell.note})" if isinstance(cell.note, str) else ""),
         "images": f"{dataset} {record['pictures'].get(dataset, '')}, {cell.pictures} measured",
         "protocol": f"{record['protocol']} (data/README.md)",
@@ -36,19 +43,33 @@ def why(table: str, dataset: str, level: int, method: str) -> str:
 
 
 def find_cell(name: str, images: str, dataset: str, level: int, method: str, files: dict[str, str]) -> pd.Series:
-    """A row of a committed table whose hash is among its record's `files`; ValueError, with its rows, for no such."""
+    """A row of a committed table whose hash is among its record's `files`; ValueError as `why`."""
     path = paths.FIGURES / images / f"{name}.csv"
     content = path.read_bytes() if path.is_file() else b""
     if files.get(path.name) != hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]:
         raise ValueError(f"{path} is not what its record says: make it again with `memnet reproduce {name} --update`")
     cells = pd.read_csv(io.BytesIO(content))
-    found = cells[(cells["dataset"] == dataset) & (cells["level"] == level)]
-    if found.empty:
+    found = rows_of(cells, dataset, level, method)
+    if len(found) == 1:
+        return found.iloc[0]
+    there = cells[(cells["dataset"] == dataset) & (cells["level"] == level)]
+    if there.empty:
         places = ", ".join(f"{dataset} {level}" for dataset, level in cells.groupby(["dataset", "level"]).groups)
-        raise ValueError(f"{name} has nothing on {dataset} at level {level}: it has {places}")
-    if method not in set(found["method"]):
-        raise ValueError(f"{name} has no method {method!r}: it has {', '.join(found['method'])}")
-    return found[found["method"] == method].iloc[0]
+        message = f"{name} has nothing on {dataset} at level {level}: it has {places}"
+    else:
+        rows = zip(there["method"], there["run"], strict=True)
+        methods = ", ".join(f"{method} ({run})" if isinstance(run, str) else method for method, run in rows)
+        message = f"{name} has {'no' if found.empty else 'more than one'} method {method!r}: it has {methods}"
+    others = [path for path in sorted(path.parent.glob("table?.csv")) if path.stem != name]
+    having = [path.stem for path in others if len(rows_of(pd.read_csv(path), dataset, level, method)) == 1]
+    raise ValueError(message + (f"; {dataset}, level {level}, {method} is in {', '.join(having)}" if having else ""))
+
+
+def rows_of(cells: pd.DataFrame, dataset: str, level: int, method: str) -> pd.DataFrame:
+    """The cells of a table with that data set and level, and with that method; else with the run of that name."""
+    there = cells[(cells["dataset"] == dataset) & (cells["level"] == level)]
+    named = there[there["method"] == method]
+    return there[there["run"] == method] if named.empty else named
 
 
 def numbers(psnr: float, ssim: float) -> str:
@@ -62,7 +83,8 @@ def facts_of_run(cell: pd.Series, record: dict) -> dict[str, str]:
         return {"source": "data/paper/paper.csv: printed in the paper, not measured here"}
     if cell.run == "input":
         return {"weights": "none: this is the degraded image"}
-    facts = {"weights": f"data/weights/{cell.run}.safetensors {record['weights'].get(cell.run, '(not trained)')}"}
+    weights = f"data/weights/{cell.run}.safetensors {record['weights'].get(cell.run, '(not trained)')}"
+    facts = {"weights": weights, "trained": "data/weights/README.md has every stage of its training"}
     for row in record["rows"]:
         if (row["run"], row["dataset"], row["level"]) == (cell.run, cell.dataset, cell.level) and "date" in row:
             file = store.file_of(cell.run, cell.dataset, cell.level).name
