@@ -5,8 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
-from itertools import chain
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated
 
@@ -167,28 +166,34 @@ def restore(
 
     task = tasks.task(task)
     arrays.check_scale(task, level)
-    names = {"task": task, "scale": level}
-    pieces = {"tile": check_tile(tile), "overlap": overlap, "ensemble": ensemble}
+    tile = check_tile(tile)
     images, wrong, left_out = files.expand(sources)
-    images, results = files.without_results(images, output, **names)
-    files.targets_for(images, output, **names)
+    images, results = files.without_results(images, output, task=task, scale=level)
+    targets = files.targets_for(images, output, task=task, scale=level)
     model = folded.inference_form(registry.ready(registry.run_for(task, run), precision))
     make_folder(output.parent if files.names_a_file(output) else output)
     for message in wrong + left_out + results:
         echo_error(message)
     total = len(images) + len(wrong)
-    outcomes = files.restore_all(
-        images,
-        output,
-        **names,
+    restore_one = partial(
+        files.restore_file,
+        task=task,
         model=model,
-        strength=strength,
+        scale=level,
         luma_only=luma_only,
+        strength=strength,
+        tile=tile,
+        overlap=overlap,
+        ensemble=ensemble,
         compare=compare,
         overwrite=overwrite,
         max_pixels=int(checks.number("--max-megapixels", max_megapixels, 0, 1e9) * 1e6),
+    )
+    outcomes = files.restore_all(
+        images,
+        targets,
+        restore=restore_one,
         progress=lambda number, source: progress_of(f"[{number}/{total}] {source}"),
-        **pieces,
     )
     done = []
     for number, outcome in enumerate(outcomes, start=1):
@@ -289,16 +294,18 @@ def evaluate(
         raise ValueError(f"--csv {csv} is a folder: give the name of a file")
     task, wrong = tasks.task(registry.experiment(run).task), []
     levels = task.levels if level is None else (task.check_level(level),)
-    how = {"run": run, "task": task.name, "tile": check_tile(tile), "ensemble": ensemble}
+    tile = check_tile(tile)
     if csv is not None:
         make_folder(csv.parent)  # before the measuring, which would be lost; after what can be wrong
     if images is not None:
-        model = registry.ready(run)
-        tables, refused = zip(*(evaluation.folder_rows(model, images, level=one, **how) for one in levels), strict=True)
-        wrong = list(chain(*refused))
+        rows_of = partial(evaluation.folder_rows, registry.ready(run), images)
+        found = [rows_of(run=run, task=task, level=one, tile=tile, ensemble=ensemble) for one in levels]
+        tables, wrong = [table for table, _ in found], [sentence for _, refused in found for sentence in refused]
     elif tile is not None or ensemble:
-        model, pictures = registry.ready(run), datasets.pictures(dataset)[:limit]
-        tables = [evaluation.evaluate(model, pictures, dataset=dataset, level=one, **how) for one in levels]
+        rows_of = partial(evaluation.evaluate, registry.ready(run), datasets.pictures(dataset)[:limit])
+        tables = [
+            rows_of(run=run, task=task, dataset=dataset, level=one, tile=tile, ensemble=ensemble) for one in levels
+        ]
     else:
         tables = [store.rows(run, dataset, one, limit=limit, fresh=fresh) for one in levels]
     rows = pd.concat(tables, ignore_index=True)[evaluation.COLUMNS]

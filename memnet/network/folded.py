@@ -132,6 +132,24 @@ def part_of(norm: nn.BatchNorm2d, begin: int, end: int) -> nn.BatchNorm2d:
     return part
 
 
+class Workspace:
+    """Memory to work in that all blocks share, for feature maps like one (N, C, H, W)."""
+
+    def __init__(self, like: Tensor):
+        n, c, h, w = like.shape
+        self.work = torch.empty_like(like)
+        self.padded, self.middle = (
+            torch.empty((n, c, h + 2, w + 2), dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+            for _ in range(2)
+        )
+        for edge in edges(self.middle):
+            edge.zero_()
+
+
+def unseen(share: float) -> None:
+    """Progress that nobody watches: `share` of the work is done."""
+
+
 class InferenceNet(nn.Module):
     """A trained MemNet made for inference, with the `config`, `predictions` and `forward` of what it was made of.
 
@@ -153,48 +171,62 @@ class InferenceNet(nn.Module):
             part.to(precision)
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
-    def block(
-        self, number: int, memory: list[Tensor], padded: Tensor, middle: Tensor, work: Tensor, progress: Callable
-    ) -> Tensor:
-        """B_m of block m = `number` + 1 from [B_0 .. B_{m-1}] (N, C, H, W)."""
-        unit, gate = self.units[number], self.gates[number]
-        total, sources = gate.start(memory[-1]), iter(gate.memories)
-        for earlier in memory if self.config.long_term else []:
-            next(sources).add_to(total, earlier, work)
+    def sources(
+        self, number: int, memory: list[Tensor], space: Workspace, progress: Callable[[float], None] = unseen
+    ) -> Iterator[Tensor]:
+        """The memories that the gate of block m = `number` + 1 takes, in its order, from [B_0 .. B_{m-1}] (N, C, H, W).
+
+        Each H^r is gone when the next one is taken: it becomes that in place.
+        """
+        yield from memory if self.config.long_term else []
         state = memory[-1].clone(memory_format=torch.channels_last)
         for r in range(1, self.config.recursions + 1):
-            unit.add_to(state, r - 1, padded, middle)
+            self.units[number].add_to(state, r - 1, space.padded, space.middle)
             if self.config.short_term or r == self.config.recursions:
-                next(sources).add_to(total, state, work)
+                yield state
             progress((number + r / self.config.recursions) / self.config.blocks)
+
+    def block(
+        self, number: int, memory: list[Tensor], space: Workspace, progress: Callable[[float], None] = unseen
+    ) -> Tensor:
+        """B_m of block m = `number` + 1 from [B_0 .. B_{m-1}] (N, C, H, W)."""
+        gate = self.gates[number]
+        total = gate.start(memory[-1])
+        for part, source in zip(gate.memories, self.sources(number, memory, space, progress), strict=True):
+            part.add_to(total, source, space.work)
         return total
 
-    def predictions(
-        self, x: Tensor, progress: Callable[[float], None] = lambda share: None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def first(self, x: Tensor) -> Tensor:
+        """B_0 (N, C, H, W) of x (N, 1, H, W)."""
+        return self.fenet(x).to(self.precision).contiguous(memory_format=torch.channels_last)
+
+    def memories(
+        self, memory: list[Tensor], space: Workspace, progress: Callable[[float], None] = unseen
+    ) -> list[Tensor]:
+        """[B_0 .. B_M] from [B_0 .. B_m] (N, C, H, W)."""
+        for number in range(len(memory) - 1, len(self.units)):
+            memory = [*memory, self.block(number, memory, space, progress)]
+        return memory
+
+    def reconstruction(self, memory: list[Tensor], x: Tensor, space: Workspace) -> tuple[Tensor, list[Tensor]]:
+        """y and [y_1 .. y_M] (eqs. 3, 11), all of the shape of x (N, 1, H, W), from [B_0 .. B_M]."""
+        y_m = [
+            torch.cat([strip for _, strip in recon(supervised, space.padded)], dim=2).float() + x
+            for recon, supervised in zip(self.recons, memory[-len(self.recons) :], strict=True)
+        ]
+        if not self.config.multi_supervised:
+            return y_m[0], y_m
+        return sum(weight * y for weight, y in zip(self.output_weights, y_m, strict=True)), y_m
+
+    def predictions(self, x: Tensor, progress: Callable[[float], None] = unseen) -> tuple[Tensor, list[Tensor]]:
         """y and [y_1 .. y_M] as of `MemNet.predictions`, for x (N, 1, H, W).
 
         `progress` is called after every recursion with the share that is done.
         """
         check_input(x)
-        memory = [self.fenet(x).to(self.precision).contiguous(memory_format=torch.channels_last)]
-        n, c, h, w = memory[0].shape
-        padded, middle = (
-            torch.empty((n, c, h + 2, w + 2), dtype=self.precision, device=x.device, memory_format=torch.channels_last)
-            for _ in range(2)
-        )
-        for edge in edges(middle):
-            edge.zero_()
-        work, y_m = torch.empty_like(memory[0]), []
-        first = len(self.units) - len(self.recons)
-        for number in range(len(self.units)):
-            memory.append(self.block(number, memory, padded, middle, work, progress))
-            if number >= first:
-                strips = [part for _, part in self.recons[number - first](memory[-1], padded)]
-                y_m.append(torch.cat(strips, dim=2).float() + x)
-        if not self.config.multi_supervised:
-            return y_m[0], y_m
-        return sum(weight * y for weight, y in zip(self.output_weights, y_m, strict=True)), y_m
+        first = self.first(x)
+        space = Workspace(first)
+        return self.reconstruction(self.memories([first], space, progress), x, space)
 
     def forward(self, x: Tensor) -> Tensor:
         """The restored image y of x; both (N, 1, H, W), luma in [0, 1], any H and W from 1."""

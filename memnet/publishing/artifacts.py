@@ -53,11 +53,10 @@ def save(
 
 def write_figure(path: Path, figure) -> list[Path]:
     """PNG and PDF of a figure on a white face, with stable bytes."""
-    options = {"dpi": 300, "facecolor": "white", "bbox_inches": "tight"}
     png, pdf = path.with_suffix(".png"), path.with_suffix(".pdf")
     for file, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None})):
         with paths.atomic_write(file) as partial:
-            figure.savefig(partial, **options, metadata=metadata)
+            figure.savefig(partial, dpi=300, facecolor="white", bbox_inches="tight", metadata=metadata)
     return [png, pdf]
 
 

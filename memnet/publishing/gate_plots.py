@@ -90,8 +90,17 @@ def memory_norms(memories: dict[str, pd.DataFrame], config: Config) -> Drawing:
                 for _, part in gate.groupby(gate.kind == "long-term"):
                     x = np.array([places[memory] for memory in part.memory]) + shift
                     error = np.abs(part[["low", "high"]].T.to_numpy() - part.norm.to_numpy()) / part.initial.to_numpy()
-                    how = {"fmt": ".-", "lw": 0.7, "elinewidth": 1.4, "ms": 4, "color": colour}
-                    axes.errorbar(x, part.ratio, yerr=error, label=f"$v_{{{m}}}$", **how)
+                    axes.errorbar(
+                        x,
+                        part.ratio,
+                        yerr=error,
+                        label=f"$v_{{{m}}}$",
+                        fmt=".-",
+                        lw=0.7,
+                        elinewidth=1.4,
+                        ms=4,
+                        color=colour,
+                    )
             axes.axvline(config.blocks - 0.5, color=GREY, lw=0.8)
             axes.set(title=task, ylabel="norm / initial norm", xlim=(-0.5, len(places) - 0.5))
         panels[-1].set_xticks(range(len(places)), [memory_name(name) for name in places])

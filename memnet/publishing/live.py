@@ -59,12 +59,18 @@ def train(run: str, config: TrainingConfig, *, minutes: float, folder: Path, dev
         return
     watch = Watch(run, files.log)
     watch.say("goes on where it was stopped ..." if unfinished else "begins: data, and the time of a step ...")
-    options = {"output": folder, "device": device, "progress": False, "watch": watch, "minutes": minutes}
     try:
-        if unfinished:
-            outcome = train_run.train_run(run, start="resume", **options)
-        else:
-            outcome = train_run.train_run(run, config, plan_steps=True, **options)
+        outcome = train_run.train_run(
+            run,
+            None if unfinished else config,
+            start="resume" if unfinished else "fresh",
+            minutes=minutes,
+            plan_steps=not unfinished,
+            output=folder,
+            device=device,
+            progress=False,
+            watch=watch,
+        )
     except KeyboardInterrupt:
         watch.say("stopped. Run this cell again to go on.")
         return

@@ -57,8 +57,8 @@ def draw_points(
         axes.scatter(untimed.parameters_k, untimed.psnr, c="white", **options)
     for point in points.itertuples():
         name, place = point.method.removeprefix("MemNet_"), (point.parameters_k, point.psnr)
-        how = {"bbox": PLATE, "zorder": 2.5}  # over the line, under the points
-        axes.annotate(name, place, xytext=(7, -9), textcoords="offset points", fontsize=8, **how)
+        over = 2.5  # the line, and under the points
+        axes.annotate(name, place, (7, -9), textcoords="offset points", fontsize=8, bbox=PLATE, zorder=over)
 
 
 def qualitative(
@@ -128,11 +128,11 @@ def level_curves(summary: pd.DataFrame, *, paper: tuple[int, ...], level_name: s
         return figure
 
 
-def spread(rows: pd.DataFrame, value: str = "gain", by: str = "run", unit: str = "gain over the input (dB)") -> Drawing:
-    """table3_spread, table4_spread, table5_spread: how a number spreads over images.
+def spread(rows: pd.DataFrame, by: str = "run") -> Drawing:
+    """table3_spread, table4_spread, table5_spread: how the gain spreads over images.
 
-    A line for each value of `by` has quartiles, range and every image. `rows` are tidy rows with the columns `value`,
-    `by` and image; the image with the least value is named.
+    A line for each value of `by` has quartiles, range and every image. `rows` are tidy rows with the columns gain (dB),
+    `by` and image; the image with the least gain is named.
     """
     groups = list(rows.groupby(by, sort=False))
     with style.look():
@@ -142,16 +142,16 @@ def spread(rows: pd.DataFrame, value: str = "gain", by: str = "run", unit: str =
         for place, (_, group) in enumerate(groups):
             box_style = {"patch_artist": True, "boxprops": {"facecolor": "white"}, "medianprops": {"color": "black"}}
             axes.boxplot(
-                group[value], positions=[place], orientation="horizontal", widths=0.55, whis=(0, 100), **box_style
+                group.gain, positions=[place], orientation="horizontal", widths=0.55, whis=(0, 100), **box_style
             )
             shift = 0.16 * np.sin(2.4 * np.arange(len(group)))  # so that points do not cover each other
-            axes.scatter(group[value], place + shift, s=14, color=BLUE, alpha=0.7, lw=0, zorder=3)
-            least = group.loc[group[value].idxmin()]
+            axes.scatter(group.gain, place + shift, s=14, color=BLUE, alpha=0.7, lw=0, zorder=3)
+            least = group.loc[group.gain.idxmin()]
             where = {"xytext": (-7, 0), "textcoords": "offset points", "ha": "right", "va": "center", "bbox": PLATE}
-            axes.annotate(least.image, (least[value], place), fontsize=7, color=GREY, **where)
+            axes.annotate(least.image, (least.gain, place), fontsize=7, color=GREY, **where)
         axes.set_yticks(range(len(groups)), [f"{name} ({len(group)})" for name, group in groups])
         axes.margins(x=0.12)
-        axes.set(xlabel=unit, ylim=(len(groups) - 0.5, -0.5))
+        axes.set(xlabel="gain over the input (dB)", ylim=(len(groups) - 0.5, -0.5))
         axes.grid(axis="y", visible=False)
         return figure
 

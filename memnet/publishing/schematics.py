@@ -58,11 +58,10 @@ def circle(axes: Axes, centre: tuple, text: str = "", kind: str = "state", radiu
     axes.text(*centre, text, ha="center", va="center", fontsize=8.5, zorder=4)
 
 
-def arrow(axes: Axes, start: tuple, end: tuple, colour: str = "black", bend: float = 0, width: float = 1.0) -> None:
-    """An arrow between two points, straight or bent."""
-    how = f"arc3,rad={bend}"
+def arrow(axes: Axes, start: tuple, end: tuple, colour: str = "black", width: float = 1.0) -> None:
+    """A straight arrow between two points."""
     kind = {"arrowstyle": "-|>", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0, "zorder": 2}
-    axes.add_patch(FancyArrowPatch(start, end, connectionstyle=how, color=colour, lw=width, **kind))
+    axes.add_patch(FancyArrowPatch(start, end, color=colour, lw=width, **kind))
 
 
 def way(axes: Axes, *points: tuple, colour: str = "black", width: float = 1.0) -> None:
@@ -71,10 +70,9 @@ def way(axes: Axes, *points: tuple, colour: str = "black", width: float = 1.0) -
     arrow(axes, points[-2], points[-1], colour, width=width)
 
 
-def label(axes: Axes, point: tuple, text: str, colour: str = "black", **options) -> None:
+def label(axes: Axes, point: tuple, text: str) -> None:
     """Text on white, legible over lines."""
-    defaults = {"ha": "center", "va": "center", "fontsize": 8.5, "zorder": 5}
-    axes.text(*point, text, color=colour, bbox=PLATE, **defaults | options)
+    axes.text(*point, text, bbox=PLATE, ha="center", va="center", fontsize=8.5, zorder=5)
 
 
 WIDTH = 21.0  # units across fig. 1
@@ -82,10 +80,10 @@ LONG_TERM = Line2D([], [], color=GREEN, label="long-term memory")
 SHORT_TERM = Line2D([], [], color="black", label="short-term memory")
 
 
-def structures(plain: PlainConfig, skip: PlainConfig, config: Config, block: int | None = None) -> Drawing:
-    """fig1: the plain structure, the one with skip connections, and memory block m = `block` of a MemNet.
+def structures(plain: PlainConfig, skip: PlainConfig, config: Config) -> Drawing:
+    """fig1: the plain structure, the one with skip connections, and the last memory block of a MemNet.
 
-    Every convolution of the stacks and every recursion of the block is drawn. `block` is the last one by default.
+    Every convolution of the stacks and every recursion of the block is drawn.
     """
     heights = [1.5, 4.6, 6.0]
     with style.look():
@@ -93,7 +91,7 @@ def structures(plain: PlainConfig, skip: PlainConfig, config: Config, block: int
         parts = figure.subplots(3, 1, height_ratios=heights)
         draw_plain(parts[0], plain, heights[0], "(a) plain structure: short-term memory only")
         draw_plain(parts[1], skip, heights[1], "(b) skip connections: restricted long-term memory")
-        draw_block(parts[2], config, block or config.blocks, heights[2])
+        draw_block(parts[2], config, config.blocks, heights[2])
         figure.legend(handles=[SHORT_TERM, LONG_TERM], loc="outside lower center", ncols=2)
         return figure
 

@@ -76,12 +76,12 @@ def images_and_spectra(
         return figure
 
 
-def spectrum(axes: Axes, image: np.ndarray, window: str = "hann", decades: float = 8) -> None:
-    """The centred 2-D power spectrum of an image, `decades` of it, with the circles that limit the bands."""
+def spectrum(axes: Axes, image: np.ndarray, window: str = "hann") -> None:
+    """The centred 2-D power spectrum of an image, eight decades of it, with the circles that limit the bands."""
     power, _ = power_spectrum(image, window)
     extent = (-0.5, 0.5, 0.5, -0.5)
     shown = np.log10(np.maximum(power, 1e-20))
-    axes.imshow(shown, cmap="magma", extent=extent, aspect="equal", vmin=2 - decades, vmax=2)
+    axes.imshow(shown, cmap="magma", extent=extent, aspect="equal", vmin=-6, vmax=2)
     for _, limit in BANDS.values():
         axes.add_patch(Circle((0, 0), limit, fc="none", ec="white", lw=0.7, ls="--"))
 

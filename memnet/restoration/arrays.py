@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from memnet import checks
+from memnet.network.folded import unseen
 from memnet.protocol import degradations, images, tasks
 from memnet.protocol.tasks import Task
 from memnet.restoration import tiling
@@ -22,7 +23,7 @@ def restore(
     tile: int | str | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] = unseen,
 ) -> np.ndarray:
     """A restored copy of an image (H, W) or (H, W, 3), in the same type and range.
 
@@ -49,9 +50,11 @@ def restore(
     costs, done, changes = [1 / shrink**2 for shrink in shrinks], 0, []
     for channel, shrink in enumerate(shrinks):
         seen_by_network = shrunk(enlarged_channel(image, channel, scale), shrink)
-        within = progress and part_of(progress, done / sum(costs), costs[channel] / sum(costs))
-        options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "progress": within}
-        changes.append(tiling.restore_channel(model, seen_by_network, **options) - seen_by_network)
+        within = tiling.part_of(progress, done / sum(costs), costs[channel] / sum(costs))
+        y = tiling.restore_channel(
+            model, seen_by_network, tile=tile, overlap=overlap, ensemble=ensemble, progress=within
+        )
+        changes.append(y - seen_by_network)
         done += costs[channel]
     restored = np.empty((height, width, *image.shape[2:]), image.dtype)
     for rows in images.strips(height):
@@ -59,11 +62,6 @@ def restore(
         values = seen(image, rows, scale) + strength * to_rgb(np.stack(change, axis=-1), image.ndim)
         restored[rows] = images.as_type(values, image.dtype)
     return restored
-
-
-def part_of(progress: Callable[[float], None], begin: float, length: float) -> Callable[[float], None]:
-    """The progress of a part of the work that begins at a share of the whole and has a length."""
-    return lambda share: progress(begin + share * length)
 
 
 def shrunk(channel: np.ndarray, scale: int) -> np.ndarray:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from torch import nn
 
+from memnet.network.folded import unseen
 from memnet.protocol import images, photographs, tasks
 from memnet.protocol.datasets import picture_files, unique_stems
 from memnet.protocol.photographs import MAX_PIXELS, Photograph
@@ -94,11 +96,13 @@ def comparison_of(target: Path) -> Path:
     return target.with_name(f"{target.stem}-compare.png")
 
 
-def without_results(sources: Sequence[Path], output: Path, **names) -> tuple[list[Path], list[str]]:
+def without_results(
+    sources: Sequence[Path], output: Path, *, task: str | Task, scale: int | None
+) -> tuple[list[Path], list[str]]:
     """The sources without what an earlier call of the same command made of others of them, and a sentence for each."""
     if names_a_file(output):
         return list(sources), []
-    targets = targets_for(sources, output, **names)
+    targets = targets_for(sources, output, task=task, scale=scale)
     made = {real(path) for target in targets for path in (target, comparison_of(target))}
     results = [source for source in sources if real(source) in made and photographs.written_by_us(source)]
     kept = [source for source in sources if source not in results]
@@ -106,15 +110,18 @@ def without_results(sources: Sequence[Path], output: Path, **names) -> tuple[lis
 
 
 def restore_all(
-    sources: Sequence[Path], output: Path, *, task: str | Task, scale: int | None, progress: Callable, **options
+    sources: Sequence[Path],
+    targets: Sequence[Path],
+    *,
+    restore: Callable[..., Photograph],
+    progress: Callable[[int, Path], Callable[[float], None]],
 ) -> Iterator[Outcome]:
     """Restore files one after the other, and say of each what became of it: one that fails stops no other.
 
-    `progress(number, source)` gives a function that is called with the share of that file that is done. `options` are
-    those of `restore_file`.
+    `restore(source, target, progress=...)` is `restore_file` with its other arguments. `progress(number, source)`
+    gives a function that is called with the share of that file that is done.
     """
     resolved = {real(source) for source in sources}
-    targets = targets_for(sources, output, task=task, scale=scale)
     for number, (source, target) in enumerate(zip(sources, targets, strict=True), start=1):
         begin, result, error = time.perf_counter(), None, None
         try:
@@ -122,8 +129,7 @@ def restore_all(
                 raise ValueError(
                     f"{source}: its result would replace {target}, which is to be restored: choose another --output"
                 )
-            shown = progress(number, source)
-            result = restore_file(source, target, task=task, scale=scale, progress=shown, **options)
+            result = restore(source, target, progress=progress(number, source))
         except MemoryError as reason:
             error = (
                 f"{source}: {reason}" if str(reason) else f"{source}: there is not enough memory: give a smaller --tile"
@@ -139,14 +145,20 @@ def restore_file(
     source: Path,
     target: Path,
     *,
-    overwrite: bool = False,
-    compare: bool = False,
-    max_pixels: int = MAX_PIXELS,
     task: str | Task,
+    model: nn.Module,
     scale: int | None = None,
-    **options,
+    luma_only: bool = False,
+    strength: float = 1.0,
+    tile: int | str | None = None,
+    overlap: int | None = None,
+    ensemble: bool = False,
+    progress: Callable[[float], None] = unseen,
+    compare: bool = False,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Photograph:
-    """Restore an image file into `target`, whole or not at all; what was written. `options` go to `arrays.restore`.
+    """Restore an image file into `target`, whole or not at all, as `arrays.restore` does; what was written.
 
     With `compare` a PNG beside it shows the image before and after. Raises ValueError, naming the file and the reason,
     when it cannot be read or the target is there already, and MemoryError when there is not enough memory.
@@ -157,7 +169,18 @@ def restore_file(
     photograph = photographs.read_photograph(source, max_pixels=max_pixels)
     seen = with_colours_everywhere(photograph.pixels, photograph.alpha)
     with tiling.memory_errors():
-        pixels = arrays.restore(seen, task=task, scale=scale, **options)
+        pixels = arrays.restore(
+            seen,
+            task=task,
+            model=model,
+            scale=scale,
+            luma_only=luma_only,
+            strength=strength,
+            tile=tile,
+            overlap=overlap,
+            ensemble=ensemble,
+            progress=progress,
+        )
     alpha = photograph.alpha if scale is None or photograph.alpha is None else arrays.enlarged(photograph.alpha, scale)
     dpi = photograph.dpi and tuple(dots * (scale or 1) for dots in photograph.dpi)  # of the same size on paper
     result = replace(photograph, pixels=pixels, alpha=alpha, dpi=dpi)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from memnet import checks
-from memnet.network.folded import InferenceNet, inference_form
+from memnet.network.folded import InferenceNet, inference_form, unseen
 from memnet.network.runtime import cudnn, device_of, evaluating
 from memnet.protocol import images
 
@@ -27,7 +27,7 @@ PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that 
 @cudnn(allow_tf32=False)
 @torch.inference_mode()
 def predict(
-    model: nn.Module, channel: np.ndarray, *, progress: Callable[[float], None] | None = None
+    model: nn.Module, channel: np.ndarray, *, progress: Callable[[float], None] = unseen
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """y and [y_1 .. y_M] (float64) of a whole channel (H, W), floats in [0, 1], in float32 where the model lives.
 
@@ -41,18 +41,21 @@ def predict(
     x = torch.from_numpy(np.ascontiguousarray(channel, dtype=np.float32))[None, None]
     device = device_of(model)
     model = inference_form(model)
-    shown = {"progress": progress} if progress and isinstance(model, InferenceNet) else {}
     with evaluating(model):
-        y, y_m = predictions_of(model, x.to(device).contiguous(memory_format=torch.channels_last), **shown)
+        y, y_m = predictions_of(model, x.to(device).contiguous(memory_format=torch.channels_last), progress)
     check_finite(y)
-    if progress and not shown:
-        progress(1.0)
     return as_array(y), [as_array(prediction) for prediction in y_m]
 
 
-def predictions_of(model: nn.Module, x: torch.Tensor, **shown) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def predictions_of(
+    model: nn.Module, x: torch.Tensor, progress: Callable[[float], None]
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """y and [y_1 .. y_M] of a network; y and [] of a module that has `forward` alone."""
-    return model.predictions(x, **shown) if hasattr(model, "predictions") else (model(x), [])
+    if isinstance(model, InferenceNet):
+        return model.predictions(x, progress)
+    found = model.predictions(x) if hasattr(model, "predictions") else (model(x), [])
+    progress(1.0)
+    return found
 
 
 def check_finite(y: torch.Tensor) -> None:
@@ -73,7 +76,7 @@ def restore_channel(
     tile: int | str | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] = unseen,
 ) -> np.ndarray:
     """y (H, W) of a channel (H, W) of any size, float32, in [0, 1] but not clipped.
 
@@ -89,13 +92,13 @@ def restore_channel(
     images.check_channel(channel)
     if min(channel.shape) < SMALLEST:
         mirrored = np.pad(channel, [(0, max(SMALLEST - size, 0)) for size in channel.shape], mode="symmetric")
-        options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "progress": progress}
-        return restore_channel(model, mirrored, **options)[: channel.shape[0], : channel.shape[1]]
+        y = restore_channel(model, mirrored, tile=tile, overlap=overlap, ensemble=ensemble, progress=progress)
+        return y[: channel.shape[0], : channel.shape[1]]
     model = inference_form(model)
     if ensemble:
         mean, parts = np.zeros(channel.shape, np.float32), len(ORIENTATIONS)
         for number, (mirrored, turns) in enumerate(ORIENTATIONS):
-            within = part_of(progress, number, parts) if progress else None
+            within = part_of(progress, number / parts, 1 / parts)
             oriented = np.rot90(channel[:, ::-1] if mirrored else channel, turns)
             y = np.rot90(restore_channel(model, oriented, tile=tile, overlap=overlap, progress=within), -turns)
             mean += (y[:, ::-1] if mirrored else y) / parts
@@ -115,14 +118,14 @@ def restore_channel(
     restored = np.empty(channel.shape, np.float32)
     pieces = list(tiles(channel.shape, size=tile, overlap=overlap))
     for number, (seen, inner, place) in enumerate(pieces):
-        within = part_of(progress, number, len(pieces)) if progress else None
+        within = part_of(progress, number / len(pieces), 1 / len(pieces))
         restored[place] = predict(model, channel[seen], progress=within)[0][inner]
     return restored
 
 
-def part_of(progress: Callable[[float], None], number: int, pieces: int) -> Callable[[float], None]:
-    """The progress of piece `number` as a part of the whole's."""
-    return lambda share: progress((number + share) / pieces)
+def part_of(progress: Callable[[float], None], begin: float, length: float) -> Callable[[float], None]:
+    """The progress of a part of the work that begins at a share of the whole and has a length."""
+    return lambda share: progress(begin + share * length)
 
 
 def largest_edge(model: nn.Module) -> int:

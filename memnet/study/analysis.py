@@ -24,12 +24,12 @@ def paired(rows: pd.DataFrame, one: str, others: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns)
 
 
-def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of `values` (n, ...) over n and the ends of its interval by Student's t; the ends are NaN for n = 1."""
+def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of `values` (n, ...) over n and the ends of its 95 % interval by Student's t; the ends are NaN for n = 1."""
     mean, n = np.mean(values, axis=0), len(values)
     if n < 2:
         return mean, mean * np.nan, mean * np.nan
-    half = stats.t.ppf((1 + confidence) / 2, n - 1) * np.std(values, axis=0, ddof=1) / np.sqrt(n)
+    half = stats.t.ppf(0.975, n - 1) * np.std(values, axis=0, ddof=1) / np.sqrt(n)
     return mean, mean - half, mean + half
 
 

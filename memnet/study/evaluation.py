@@ -83,8 +83,13 @@ def evaluate(
     task = tasks.task(task)
     head = {"run": run, "task": task.name, "dataset": dataset, "level": level}
     shown = with_progress(pictures, f"{run} on {dataset} at {level}", progress=progress)
-    how, model = {"task": task, "level": level, "seed": seed, "tile": tile, "ensemble": ensemble}, inference_form(model)
-    return pd.DataFrame([head | evaluate_picture(model, picture, **how) for picture in shown])
+    model = inference_form(model)
+    return pd.DataFrame(
+        [
+            head | evaluate_picture(model, picture, task=task, level=level, seed=seed, tile=tile, ensemble=ensemble)
+            for picture in shown
+        ]
+    )
 
 
 def with_progress(pictures: Sequence, title: str, *, progress: bool):
@@ -126,7 +131,6 @@ def folder_rows(
     task = tasks.task(task)
     pictures = datasets.folder(path, channel=task.channel)
     head = {"run": run, "task": task.name, "dataset": Path(path).resolve().name, "level": level}
-    how = {"task": task, "level": level, "tile": tile, "ensemble": ensemble, "intermediate": False}
     model, rows, wrong = inference_form(model), [], []
     for number in with_progress(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
         try:
@@ -136,7 +140,10 @@ def folder_rows(
             continue
         try:
             with tiling.memory_errors():
-                rows.append(head | evaluate_picture(model, picture, **how))
+                scores = evaluate_picture(
+                    model, picture, task=task, level=level, tile=tile, ensemble=ensemble, intermediate=False
+                )
+            rows.append(head | scores)
         except MemoryError:
             wrong.append(f"{Path(path) / picture.name}: there is not enough memory: give a smaller tile")
         except ValueError as error:

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from memnet.network.folded import InferenceNet, inference_form
+from memnet.network.folded import InferenceNet, Workspace, inference_form
 from memnet.network.growth import grow
 from memnet.network.model import Config, MemNet
 from memnet.network.runtime import device_of
@@ -64,13 +64,13 @@ def kind_of(memory: str, config: Config) -> str:
     return "long-term" if memory[0] == "B" else "last" if memory == f"H{config.recursions}" else "short-term"
 
 
-def memory_norms(norms: list[np.ndarray], config: Config, seed: int = 0) -> pd.DataFrame:
+def memory_norms(norms: list[np.ndarray], config: Config) -> pd.DataFrame:
     """Means of the norms over the maps of each memory: block, memory, kind, norm, low, high, initial, ratio.
 
     `low` and `high` are the mean's 95 % bootstrap interval over the maps, `initial` what initialisation gives, `ratio`
     is norm / initial: only what differs from 1 was learnt.
     """
-    tables, rng = [], np.random.default_rng(seed)
+    tables, rng = [], np.random.default_rng(0)
     for m, v in enumerate(norms, start=1):
         memories = config.gate_sources(m)
         maps = v.reshape(len(memories), -1)
@@ -127,12 +127,13 @@ def measure_image(model: nn.Module, image: Picture, *, task: str, level: int) ->
     reference, degraded = scored.degrade(image.pixels, level, key=image.name)
     runner = Ablations(net, degraded)
 
-    def psnr(y: Tensor) -> float:
+    def psnr(memories: list[Tensor]) -> float:
+        y, _ = runner.predictions(memories)
         return metrics.psnr(*scored.compared(reference, tiling.as_array(y), level))
 
-    whole = psnr(runner.output(runner.memories))
+    whole = psnr(runner.memories)
     rows = [
-        (m, memory, share, whole - psnr(runner.output([*runner.memories[:m], replaced])))
+        (m, memory, share, whole - psnr([*runner.memories[:m], replaced]))
         for m in range(1, net.config.blocks + 1)
         for memory, share, replaced in runner.gate(m)
     ]
@@ -146,50 +147,26 @@ class Ablations:
 
     @torch.inference_mode()
     def __init__(self, net: InferenceNet, image: np.ndarray):
-        self.net = net
-        self.x = torch.from_numpy(image.astype(np.float32))[None, None].to(device_of(net))
-        first = net.fenet(self.x).contiguous(memory_format=torch.channels_last)
-        n, c, h, w = first.shape
-        self.padded, self.middle = (
-            torch.empty((n, c, h + 2, w + 2), device=first.device, memory_format=torch.channels_last).zero_()
-            for _ in range(2)
-        )
-        self.work = torch.empty_like(first)
-        self.memories = self.following([first])
-
-    def following(self, memories: list[Tensor]) -> list[Tensor]:
-        """[B_0 .. B_M] from [B_0 .. B_m]."""
-        for number in range(len(memories) - 1, self.net.config.blocks):
-            block = self.net.block(number, memories, self.padded, self.middle, self.work, lambda share: None)
-            memories = [*memories, block]
-        return memories
+        self.net, self.x = net, torch.from_numpy(image.astype(np.float32))[None, None].to(device_of(net))
+        first = net.first(self.x)
+        self.space = Workspace(first)
+        self.memories = net.memories([first], self.space)
 
     @torch.inference_mode()
     def predictions(self, memories: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """y and [y_1 .. y_M], each (1, 1, H, W), from [B_0 .. B_m] (eqs. 11, 3); the basic network has [y] alone."""
-        supervised = self.following(memories)[-len(self.net.recons) :]
-        y_m = [
-            torch.cat([part for _, part in recon(memory, self.padded)], dim=2) + self.x
-            for recon, memory in zip(self.net.recons, supervised, strict=True)
-        ]
-        if not self.net.config.multi_supervised:
-            return y_m[0], y_m
-        return sum(weight * y for weight, y in zip(self.net.output_weights, y_m, strict=True)), y_m
-
-    def output(self, memories: list[Tensor]) -> Tensor:
-        """y (1, 1, H, W) from [B_0 .. B_m]."""
-        return self.predictions(memories)[0]
+        return self.net.reconstruction(self.net.memories(memories, self.space), self.x, self.space)
 
     @torch.inference_mode()
     def source(self, m: int, place: int) -> Tensor:
         """The memory at `place`, from 0, among those that gate m takes; no recursion after it is computed."""
-        return next(islice(self.sources(m), place, None))
+        return next(islice(self.net.sources(m - 1, self.memories[:m], self.space), place, None))
 
     @torch.inference_mode()
     def without(self, m: int, place: int) -> Tensor:
         """B_m when gate m has zero weights for its memory at `place`: what that memory adds is taken away."""
         part, added = self.net.gates[m - 1].memories[place], torch.zeros_like(self.memories[m])
-        part.add_to(added, self.source(m, place), self.work)
+        part.add_to(added, self.source(m, place), self.space.work)
         return self.memories[m] - added - part.bias.view(1, -1, 1, 1)
 
     @torch.inference_mode()
@@ -198,22 +175,14 @@ class Ablations:
         total = self.memories[m]
         spread = total.var(dim=(2, 3), correction=0).mean()
         gate, names = self.net.gates[m - 1], self.net.config.gate_sources(m)
-        for name, part, memory in zip(names, gate.memories, self.sources(m), strict=True):
-            added, flat = (torch.zeros_like(v) for v in (total, memory[..., :1, :1]))
-            part.add_to(added, memory, self.work)
+        sources = self.net.sources(m - 1, self.memories[:m], self.space)
+        for name, part, memory in zip(names, gate.memories, sources, strict=True):
             mean = memory.mean(dim=(2, 3), keepdim=True).contiguous(memory_format=torch.channels_last)
+            added, flat = torch.zeros_like(total), torch.zeros_like(mean)
+            part.add_to(added, memory, self.space.work)
             part.add_to(flat, mean, torch.empty_like(mean))
             share = (added.var(dim=(2, 3), correction=0).mean() / spread).sqrt().item()
             yield name, share, total - added + flat
-
-    def sources(self, m: int) -> Iterator[Tensor]:
-        """The memories that gate m takes, in its order; each H^r is gone when the next one is taken."""
-        yield from self.memories[:m] if self.net.config.long_term else []
-        state = self.memories[m - 1].clone(memory_format=torch.channels_last)
-        for r in range(1, self.net.config.recursions + 1):
-            self.net.units[m - 1].add_to(state, r - 1, self.padded, self.middle)
-            if self.net.config.short_term or r == self.net.config.recursions:
-                yield state
 
 
 def measured_on(run: str, images: str) -> tuple[str, int]:

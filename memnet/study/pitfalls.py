@@ -195,11 +195,11 @@ def size_change(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -
     if not originals:
         raise ValueError("no image is left to denoise: the limit is 1 or more")
     halves = {"half": datasets.half_gray, "full": images.gray}
-    how = {"run": "", "task": "denoising", "dataset": "", "level": sigma, "progress": False}
     means = {}
     for size, channel in halves.items():
         pictures = [Picture(picture.name, channel(picture.pixels)) for picture in originals]
-        means[size] = evaluation.evaluate(model, pictures, **how)[["psnr", "ssim"]].mean()
+        rows = evaluation.evaluate(model, pictures, run="", task="denoising", dataset="", level=sigma, progress=False)
+        means[size] = rows[["psnr", "ssim"]].mean()
     change = (means["full"] - means["half"]).add_suffix("_change")
     row = {"task": "denoising", "level": sigma, "pitfall": "full size, after denoising", **means["full"], **change}
     return pd.DataFrame([row])

@@ -128,13 +128,11 @@ def wait(device: torch.device | str) -> None:
         torch.cuda.synchronize(device)
 
 
-def matrix_rate(
-    device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, size: int | None = None
-) -> float:
-    """Multiply-adds per second of a machine's own product of two `size` x `size` matrices: what can be had at most.
+def matrix_rate(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> float:
+    """Multiply-adds per second of a machine's own product of two square matrices: what can be had at most.
 
-    By default `size` is 2048, and 8192 on a GPU: there a smaller product is over before it has been waited for.
+    Their edge is 2048, and 8192 on a GPU: there a smaller product is over before it has been waited for.
     """
-    size = size or (8192 if torch.device(device).type == "cuda" else 2048)
+    size = 8192 if torch.device(device).type == "cuda" else 2048
     one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     return size**3 / fastest(lambda: one @ other, device, repeats=10)

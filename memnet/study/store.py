@@ -33,8 +33,7 @@ def rows(
     """
 
     def measure(model: nn.Module, image: datasets.Picture, *, task: str, level: int) -> pd.DataFrame:
-        where = {"run": run, "task": task, "dataset": dataset, "level": level}
-        return evaluation.evaluate(model, [image], **where, progress=False)
+        return evaluation.evaluate(model, [image], run=run, task=task, dataset=dataset, level=level, progress=False)
 
     return image_rows("", run, dataset, level, measure, digits=6, limit=limit, fresh=fresh, progress=progress)
 

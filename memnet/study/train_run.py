@@ -109,8 +109,9 @@ def train_run(
         if saved:
             load_named_state(trainer, saved, files.state)
         left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
-        outputs = {"state": files.state, "log": files.log, "watch": watch}
-        interrupted = loop.train(trainer, validation, **outputs, minutes=left, progress=progress)
+        interrupted = loop.train(
+            trainer, validation, state=files.state, log=files.log, minutes=left, progress=progress, watch=watch
+        )
         if not interrupted:
             crops = validation_set(experiment, spread(images), device)
             finish(experiment, trainer, validation, crops, files.weights)
@@ -243,8 +244,8 @@ def ready_to_train(
     """The network, grown to the configuration that is `wanted`, with synchronised batch norms on several processes."""
     if model.config != wanted:
         larger = grow(model, wanted.recursions).to(patches.device)
-        renew = {"batches": 25, "batch": config.batch, "seed": config.seed + 10**6}
-        model = selection.renew_statistics(larger, patches, norms=added_norms(model, larger), **renew)
+        norms, seed = added_norms(model, larger), config.seed + 10**6
+        model = selection.renew_statistics(larger, patches, batches=25, batch=config.batch, seed=seed, norms=norms)
     if distributed.world_size() > 1 and config.sync_bn:
         model = distributed.convert_sync_batchnorm(model)
     return model
@@ -387,12 +388,15 @@ def train_runs(
     minutes: float | None = None,
     plan_steps: bool = False,
     output: Path | None = None,
-    **settings,
+    overwrite: bool = False,
+    device: str | None = None,
+    eager: bool = False,
+    progress: bool = True,
 ) -> Iterator[tuple[str, Outcome | None]]:
     """Train runs one after another in `minutes` in all; each with its outcome, None for one that got no time.
 
     With `start` resume, unfinished trainings go on, finished ones are skipped, and those that have not begun begin.
-    A resumed training must have the settings in `overrides`.
+    A resumed training must have the settings in `overrides`. The other arguments are those of `train_run`.
     """
     began, config = time.monotonic(), replace(config or PRESETS["soap"], **overrides or {})
     for run in runs:
@@ -412,7 +416,18 @@ def train_runs(
             continue
         wanted, planned = (replace(saved, **overrides or {}), False) if saved else (config, plan_steps)
         share = left / (len(runs) - number) if planned else left
-        outcome = train_run(run, wanted, start=how, minutes=share, plan_steps=planned, output=output, **settings)
+        outcome = train_run(
+            run,
+            wanted,
+            start=how,
+            minutes=share,
+            plan_steps=planned,
+            output=output,
+            overwrite=overwrite,
+            device=device,
+            eager=eager,
+            progress=progress,
+        )
         yield run, outcome
         if outcome.interrupted:
             return

@@ -22,6 +22,7 @@ from memnet.training.validation import split
 TASK, DATASET, LEVEL = "super-resolution", "Set5", 3
 MILLION = 1e6
 POWERS = np.linspace(0.02, 1.5, 149)  # that are tried for the fit
+REFITS = 1000  # of the curve, which say how uncertain it is
 
 
 def trainings() -> pd.DataFrame:
@@ -61,8 +62,8 @@ class Curve(NamedTuple):
     refits: np.ndarray
 
 
-def fit(pixels: np.ndarray, psnr: np.ndarray, *, refits: int = 1000, seed: int = 0) -> Curve:
-    """The curve with the least squared error, and refits to it with noise of the size of what it leaves.
+def fit(pixels: np.ndarray, psnr: np.ndarray) -> Curve:
+    """The curve with the least squared error, and REFITS to it with noise of the size of what it leaves.
 
     For a given power it is linear in top and drop, so all `POWERS` are tried. ValueError for fewer than 4 points.
     """
@@ -70,7 +71,7 @@ def fit(pixels: np.ndarray, psnr: np.ndarray, *, refits: int = 1000, seed: int =
         raise ValueError(f"a curve of three numbers takes 4 trainings or more, got {len(psnr)}")
     best = best_curves(pixels, psnr[:, None])[0]
     left = psnr - value(best, pixels)
-    noise = np.random.default_rng(seed).normal(0, np.sqrt((left**2).sum() / (len(psnr) - 3)), (len(psnr), refits))
+    noise = np.random.default_rng(0).normal(0, np.sqrt((left**2).sum() / (len(psnr) - 3)), (len(psnr), REFITS))
     return Curve(*best, refits=best_curves(pixels, (psnr - left)[:, None] + noise))
 
 
@@ -97,9 +98,9 @@ def band(curve: Curve, pixels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"pixels": pixels, "psnr": value(curve, pixels), "low": low, "high": high})
 
 
-def axis(table: pd.DataFrame, points: int = 60) -> np.ndarray:
+def axis(table: pd.DataFrame) -> np.ndarray:
     """Millions of pixels to draw a curve at: from the least of `trainings` to a hundred times the most."""
-    return np.geomspace(table.pixels.min(), 100 * table.pixels.max(), points)
+    return np.geomspace(table.pixels.min(), 100 * table.pixels.max(), 60)
 
 
 def pixels_to(curve: Curve | np.ndarray, psnr: float) -> float:
@@ -200,6 +201,7 @@ def own(run: str, folder: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=["run", "pixels", "hours", "psnr", "fitted"])
     psnr = np.nan
     if datasets.available(DATASET):
-        options = {"run": run, "task": TASK, "dataset": DATASET, "level": LEVEL, "progress": False}
-        psnr = evaluation.evaluate(checkpoints.load(weights)[0], datasets.pictures(DATASET), **options).psnr.mean()
+        model, images = checkpoints.load(weights)[0], datasets.pictures(DATASET)
+        rows = evaluation.evaluate(model, images, run=run, task=TASK, dataset=DATASET, level=LEVEL, progress=False)
+        psnr = rows.psnr.mean()
     return pd.DataFrame([row_of(registry.experiment(run), weights, psnr)])

@@ -98,11 +98,11 @@ def measure(
     return Costs(step, frozen_step, refresh, validated, selection)
 
 
-def seconds_per_step(trial: Trainer, steps: int = 3) -> float:
-    """Median time of a trainer's next steps, after those that warm it up."""
+def seconds_per_step(trial: Trainer) -> float:
+    """Median time of a trainer's next three steps, after those that warm it up."""
     for _ in range(WARMUP_STEPS + 1 if trial.captured else 1):
         trial.step()
-    return float(np.median([seconds_of(trial.step) for _ in range(steps)]))
+    return float(np.median([seconds_of(trial.step) for _ in range(3)]))
 
 
 def seconds_of(call: Callable[[], object]) -> float:

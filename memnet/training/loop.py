@@ -155,7 +155,14 @@ def validate(trainer: Trainer, validation: ValidationSet, history: Log, losses: 
     """Write one row of the log: the mean loss since the last one, and the average's PSNR gain; the same in words."""
     gain, loss = validation.psnr_gain(trainer.average), float(torch.stack(losses).mean())
     rate = trainer.config.rate(trainer.step_number - 1)
-    numbers = {"seconds": trainer.seconds, "loss": loss, "rate": rate, "norm": float(norm), "gain": gain}
-    history.add(step=trainer.step_number, skipped=trainer.skipped, **numbers)
+    history.add(
+        step=trainer.step_number,
+        seconds=trainer.seconds,
+        loss=loss,
+        rate=rate,
+        norm=float(norm),
+        gain=gain,
+        skipped=trainer.skipped,
+    )
     skipped = f", {trainer.skipped} steps skipped: the learning rate may be too high" if trainer.skipped else ""
     return f"loss {loss:.5f}, PSNR gain {gain:+.2f} dB, gradient norm {float(norm):.3f}{skipped}"

@@ -72,11 +72,12 @@ def best_weights(
     stage the initial model stays where none of them gains more. On `crops` of training images the best one's output
     weights are solved, and kept where it gains by that.
     """
-    renew = {"batches": 25, "batch": trainer.config.batch, "seed": trainer.config.seed + 10**6}
+    batch, seed = trainer.config.batch, trainer.config.seed + 10**6
     # The copy is not compiled.
     candidates = {"last": deepcopy(trainer.model).eval(), "average": trainer.average}
     for name in () if trainer.frozen else ("last", "average"):
-        candidates[f"{name}, statistics renewed"] = renew_statistics(candidates[name], trainer.patches, **renew)
+        renewed = renew_statistics(candidates[name], trainer.patches, batches=25, batch=batch, seed=seed)
+        candidates[f"{name}, statistics renewed"] = renewed
     if trainer.initial_model:
         candidates[INITIAL_MODEL] = trainer.initial_model
     gains = {name: validation.psnr_gain(model) for name, model in candidates.items()}

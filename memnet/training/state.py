@@ -19,12 +19,13 @@ def state_of(trainer: Trainer) -> tuple[dict[str, Tensor], dict]:
     for number, slots in trainer.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{k}": v for k, v in slots.items() if torch.is_tensor(v)}
     tensors["generator"] = trainer.generator.get_state()
-    counts = {"step": trainer.step_number, "skipped": trainer.skipped, "seconds": trainer.seconds}
     return tensors, {
         "config": asdict(trainer.config),
         "stages": trainer.stages,
         "threads": torch.get_num_threads(),
-        **counts,
+        "step": trainer.step_number,
+        "skipped": trainer.skipped,
+        "seconds": trainer.seconds,
     }
 
 
