@@ -34,7 +34,6 @@ from memnet.network.model import Config, build
 from memnet.protocol import containers, datasets, photographs, tasks
 from memnet.publishing import printed, records
 from memnet.study import registry, store
-from memnet.training import loop
 
 MOST_SECONDS, MOST_BYTES = 10, 2**30
 
@@ -277,23 +276,17 @@ class Tables(Files):
         return found
 
 
-class Logs(Files):
-    """What has no sum: the log of a training, the record of an item, the table of when items were made."""
+class Records(Files):
+    """The record of an item and the table of when items were made."""
 
-    name = "logs"
-    exact = False
+    name = "records"
 
     def make(self):
-        numbers = dict.fromkeys(loop.LOG_COLUMNS[1:], 0.125)
-        lines = [{"step": step, **numbers} for step in (10, 20, 30)]
-        pd.DataFrame(lines).to_csv(self.folder / "a.csv", index=False, lineterminator="\n")
         for name in ("made.csv", "embedded/start.json"):
             (self.folder / name).parent.mkdir(exist_ok=True)
             (self.folder / name).write_bytes((paths.FIGURES / name).read_bytes())
 
     def read(self, path):
-        if path.name == "a.csv":
-            return loop.read_log(path)
         with mock.patch.object(paths, "FIGURES", self.folder):
             return records.made().to_csv() if path.suffix == ".csv" else records.read("start", path.parent)
 
@@ -409,7 +402,7 @@ class Commands:
         return "same" if result.exit_code == 0 else "refused"
 
 
-TARGETS = {kind.name: kind for kind in (Images, LyingImages, Weights, States, Rows, Tables, Logs, Packs, Commands)}
+TARGETS = {kind.name: kind for kind in (Images, LyingImages, Weights, States, Rows, Tables, Records, Packs, Commands)}
 
 
 def resident(line: str) -> int:

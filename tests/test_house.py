@@ -7,11 +7,11 @@ import sys
 import tomllib
 
 import nbformat
-import pandas as pd
 import pytest
 import yaml
 
 from memnet import paths
+from memnet.publishing import records
 from memnet.publishing.items import ITEMS
 
 BASE = ("download", "paths", "extras", "checks")  # modules beside the packages, from the top down
@@ -216,7 +216,7 @@ def test_notebooks_say_what_one_learns_and_needs_and_how_long_it_takes(path):
 
 
 def test_notebooks_take_no_more_minutes_than_they_say():
-    made = pd.read_csv(paths.FIGURES / "made.csv").query("images == 'embedded'").set_index("item")
+    made = records.made().query("images == 'embedded'").set_index("item")
     for item in ITEMS.values():
         cells = nbformat.read(paths.NOTEBOOKS / item.notebook, as_version=4).cells[:2]
         text = "\n".join(cell.source for cell in cells)

@@ -361,6 +361,10 @@ def test_a_png_that_ends_early_or_lacks_colours_is_refused(read):
     assert read(png(rows, 8, 3, (b"PLTE", palette))).pixels.shape == (HEIGHT, WIDTH, 3)
     with pytest.raises(ValueError, match="bytes do not hold"):
         read(png(rows[:10], 8, 0))
+    damaged = bytearray(png(rows, 8, 0))
+    damaged[-30] ^= 1
+    with pytest.raises(ValueError, match="wrong checksum"):
+        read(bytes(damaged))
     for chunks, colours in (([(b"PLTE", palette[:12])], 4), ([], 0)):
         with pytest.raises(ValueError, match=f"its palette of {colours} does not hold"):
             read(png(rows, 8, 3, *chunks))

@@ -1,5 +1,6 @@
 """README, REPORT and the list of weights say what the files say."""
 
+import hashlib
 import re
 import subprocess
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from memnet import paths
-from memnet.publishing import report, tables
+from memnet.publishing import records, report, tables
 from memnet.publishing.items import ITEMS
 
 
@@ -18,8 +19,9 @@ from memnet.publishing.items import ITEMS
         (report.REPORT, report.report),
         (paths.WEIGHTS / "README.md", report.weights_readme),
         (paths.DATA / "weights.csv", report.weights_table),
+        (paths.WEIGHTS / "SHA256SUMS", report.log_sums),
     ],
-    ids=["README", "REPORT", "weights", "addresses"],
+    ids=["README", "REPORT", "weights", "addresses", "logs"],
 )
 def test_what_is_committed_is_what_the_files_give(path, made):
     words = ["git", "diff", "--quiet", "HEAD", "--", "figures"]
@@ -67,14 +69,22 @@ def test_verdicts(cell, words):
     assert cells.verdict.tolist() == [words]
 
 
+def write_table(cells):
+    """A table on the benchmark images with its record, in paths.FIGURES."""
+    folder, name = paths.FIGURES / "benchmark", f"table{cells.table[0]}"
+    folder.mkdir(exist_ok=True)
+    text = tables.to_csv(cells)
+    paths.write_text(folder / f"{name}.csv", text)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    records.write({"item": name, "files": {f"{name}.csv": digest}}, folder)
+
+
 def test_the_overview_counts_cells(monkeypatch, tmp_path):
-    (tmp_path / "benchmark").mkdir()
-    (tmp_path / "benchmark" / "table4.csv").write_text(tables.to_csv(comparison(29.9)))
     monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
     alone = comparison(29.9, paper_psnr=float("nan"), table=2)
-    (tmp_path / "benchmark" / "table2.csv").write_text(tables.to_csv(alone))
     missing = comparison(29.9, note="3 of 5 pictures", table=5)
-    (tmp_path / "benchmark" / "table5.csv").write_text(tables.to_csv(missing))
+    for cells in (comparison(29.9), alone, missing):
+        write_table(cells)
     found = report.overview().set_index("table")
     counts = found[["our cells", "measured on whole sets", "in the paper too", "within 0.15 dB"]]
     assert counts.loc["table4"].tolist() == [1, 1, 1, 1]
@@ -96,11 +106,10 @@ def test_the_summary_is_that_of_the_weights_and_of_whole_sets(monkeypatch, tmp_p
     monkeypatch.setattr("memnet.paths.FIGURES", tmp_path)
     words = "2 of 3 networks are trained so far, for 500 to 6,000 steps (1.8 hours in all) on 2 CPU cores, NVIDIA H200."
     assert report.summary() == f"{words}\nNot trained yet: sr-M6R8.\n"
-    (tmp_path / "benchmark").mkdir()
     part = comparison(29.0, note="3 of 5 pictures", table=5)
     none = comparison(float("nan"), note="not measured", table=2)
     for cells in (comparison(29.9, table=1), comparison(30.2), comparison(27.9, table=6), part, none):
-        (tmp_path / "benchmark" / f"table{cells.table[0]}.csv").write_text(tables.to_csv(cells))
+        write_table(cells)
     assert report.summary().splitlines()[2:] == [
         "In tables 3 to 5 our PSNR is +0.20 to +0.20 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",
         "In table 1 our PSNR is -0.10 to -0.10 dB from the paper's; 1 of 1 cells are above it or within 0.15 dB.",

@@ -24,26 +24,27 @@ fresh: bool = False  # measure again
 level: int = 3  # scale factor
 share: float = 0.5  # of the whole
 """
-WRITES = """import json
-from pathlib import Path
+WRITES = """from pathlib import Path
+from memnet.publishing import records
 folder = Path(output)
 (folder / "good.csv").write_text(f"level,psnr,seconds\\n{level},{20 + share},{id(folder)}\\n")
 record = {"item": "good", "files": {"good.csv": ""}, "parameters": {}, "rows": [], "commit": "abc", "images": images}
-(folder / "good.json").write_text(json.dumps(record))
+records.write(record, folder)
 """
 FAILS = """from pathlib import Path
 (Path(output) / "bad.csv").write_text("half")
 raise RuntimeError("no such thing\\nand more")
 """
-DIES_ONCE = """import json, os
+DIES_ONCE = """import os
 from pathlib import Path
+from memnet.publishing import records
 died = Path(r"{marker}")
 if not died.exists():
     died.touch()
     os._exit(9)
 (Path(output) / "dies.csv").write_text("psnr\\n1.0\\n")
 record = {{"item": "dies", "files": {{}}, "parameters": {{}}, "rows": [], "commit": "abc", "images": images}}
-(Path(output) / "dies.json").write_text(json.dumps(record))
+records.write(record, Path(output))
 """
 
 
@@ -122,7 +123,7 @@ def test_an_update_writes_what_is_committed_without_what_changes_at_every_run(pr
     assert reproduction.reproduce(["good"], images="embedded", update=True)
     assert pd.read_csv(committed / "good.csv").psnr.item() == 20.5
     assert (committed / "good.json").read_bytes() == first
-    made = pd.read_csv(project / "figures" / "made.csv")
+    made = records.made()
     assert made[["item", "images", "commit"]].values.tolist() == [["good", "embedded", "abc"]]
     for options in ({"output": project / "mine"}, {"parameters": {"level": 2}}):
         with pytest.raises(ValueError, match="--update writes what the notebooks' own parameters give"):
@@ -349,7 +350,7 @@ def lay_out(folder, number, *, files=("good.csv",), parameters=None):
     """A folder with the item good: its record and its tables, which hold one number."""
     folder.mkdir()
     record = {"item": "good", "files": dict.fromkeys(files, ""), "parameters": parameters or {}}
-    (folder / "good.json").write_text(json.dumps(record))
+    records.write(record, folder)
     for name in files:
         (folder / name).write_text(f"psnr\n{number}\n")
     return folder
@@ -424,7 +425,7 @@ def test_numbers_that_differ_are_a_failure(project, committed):
 def test_a_broken_record_is_named(tmp_path):
     for text in ("", "[]", "null", '{"item": "other"}', '{"item": "good", "files": [], "parameters": {}}'):
         (tmp_path / "good.json").write_text(text)
-        with pytest.raises(ValueError, match=r"good\.json is no record of the item good: make it again"):
+        with pytest.raises(ValueError, match=r"good\.json is no record of the item good, or was changed"):
             records.read("good", tmp_path)
 
 

@@ -66,7 +66,7 @@ WRITERS = {
     "figure": write_figure,
     "table": lambda folder, variant: artifacts.write_table(folder / "a", TABLE.assign(psnr=variant)),
     "record": lambda folder, variant: records.write({"item": "a", "files": {"x": str(variant) * 9000}}, folder),
-    "log": lambda folder, _: loop.Log(folder / "a.csv", keep_to_step=0),
+    "log": lambda folder, _: loop.Log(folder / "a.csv", []),
     "state": lambda folder, variant: checkpoints.save_state(
         folder / "a.state", {"x": torch.full((2000,), float(variant))}, {"step": variant}
     ),

@@ -142,12 +142,17 @@ def check_claims(picture: Image.Image, content: bytes, max_pixels: int) -> None:
 
 
 def png_holds(content: bytes, width: int, height: int) -> bool:
-    """Whether the compressed data of a PNG are long enough for its pixels; nothing of them is kept."""
+    """Whether the compressed data of a PNG are long enough for its pixels; nothing of them is kept.
+
+    Raises ValueError where they have a wrong checksum, which Pillow does not mind.
+    """
     depth, colour = content[24], content[25]
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
     needed = height * (1 + (width * bits + 7) // 8)  # each row begins with the number of its filter
     inflate, found = zlib.decompressobj(), 0
-    for name, chunk, _ in png_chunks(content):
+    for name, chunk, right in png_chunks(content):
+        if name == b"IDAT" and not right:
+            raise Refused("the image is broken (its pixels have a wrong checksum)")
         data = chunk[8:-4] if name == b"IDAT" else b""
         while data and found < needed and not inflate.eof:
             try:

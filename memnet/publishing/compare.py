@@ -1,12 +1,12 @@
 """Compare the tables that were made with those that are committed."""
 
 import io
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from memnet import paths
+from memnet.publishing import records
 from memnet.publishing.items import GIVEN, Item
 from memnet.study import provenance
 
@@ -21,10 +21,11 @@ def agreement(item: Item, made: Path, folder: Path, parameters: dict) -> tuple[s
     A table that is on one side alone is a difference. With other `parameters` than the committed ones nothing is
     compared.
     """
-    text = committed(folder / f"{item.name}.json")
+    path = folder / f"{item.name}.json"
+    text = committed(path)
     if text is None:
         return "is not committed", False
-    record = json.loads(text)
+    record = records.parse(text, path)
     if changed := changed_parameters(parameters, record["parameters"]):
         return f"not compared: {changed}", True
     tables = sorted(path.name for path in made.glob("*.csv"))

@@ -1,12 +1,16 @@
 """The record of an item: ITEM.json beside its files says what made them; figures/made.csv when and how long it took."""
 
+import hashlib
+import io
 import json
 from pathlib import Path
 
 import pandas as pd
 
 from memnet import paths
+from memnet.network.checkpoints import json_hash
 from memnet.publishing import items
+from memnet.study import store
 
 VARYING = ("commit", "seconds")  # of a record: what changes at every run, although the files do not
 MADE_COLUMNS = ["item", "images", "seconds", "commit"]
@@ -18,20 +22,37 @@ def read(name: str, folder: Path) -> dict | None:
     Raises ValueError when the file is broken.
     """
     path = folder / f"{name}.json"
-    if not path.exists():
-        return None
+    return parse(path.read_text(encoding="utf-8", errors="replace"), path) if path.exists() else None
+
+
+def parse(text: str, path: Path) -> dict:
+    """The record in the text of the file `path`; ValueError unless it is one, as it was written."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["item"] == name and all(isinstance(record[part], dict) for part in ("files", "parameters")):
+        record = json.loads(text)
+        if record.pop("sha256") == json_hash(record) and record["item"] == path.stem:
             return record
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    raise ValueError(f"{path} is no record of the item {name}: make it again with `memnet reproduce {name} --update`")
+    raise ValueError(
+        f"{path} is no record of the item {path.stem}, or was changed since: make it again with "
+        f"`memnet reproduce {path.stem} --update`"
+    )
 
 
 def write(record: dict, folder: Path) -> None:
-    """Write a record as ITEM.json."""
-    paths.write_text(folder / f"{record['item']}.json", json.dumps(record, indent=1) + "\n")
+    """Write a record as ITEM.json, with a hash of what it holds."""
+    content = {**record, "sha256": json_hash(record)}
+    paths.write_text(folder / f"{record['item']}.json", json.dumps(content, indent=1) + "\n")
+
+
+def table(record: dict, name: str, folder: Path) -> pd.DataFrame:
+    """A CSV of an item in a folder of figures; ValueError unless it is what the record says."""
+    path = folder / name
+    content = path.read_bytes() if path.is_file() else b""
+    if record["files"].get(name) != hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]:
+        item = record["item"]
+        raise ValueError(f"{path} is not what its record says: make it again with `memnet reproduce {item} --update`")
+    return pd.read_csv(io.BytesIO(content))
 
 
 def lasting(record: dict) -> dict:
@@ -46,16 +67,7 @@ def lasting(record: dict) -> dict:
 def made() -> pd.DataFrame:
     """When the committed items were made: a row for each item and kind of images, with MADE_COLUMNS."""
     path = paths.FIGURES / "made.csv"
-    if not path.exists():
-        return pd.DataFrame(columns=MADE_COLUMNS)
-    try:
-        table = pd.read_csv(path, dtype={"commit": str, "item": str, "images": str})
-    except ValueError as error:  # those of pandas are
-        message = " ".join(str(error).split())
-        raise ValueError(f"{path} is no table ({message}): restore it from the repository") from error
-    if list(table.columns) != MADE_COLUMNS:
-        raise ValueError(f"{path} has other columns than {', '.join(MADE_COLUMNS)}: restore it from the repository")
-    return table
+    return store.read_rows(path)[1] if path.exists() else pd.DataFrame(columns=MADE_COLUMNS)
 
 
 def made_of(name: str, images: str) -> dict:
@@ -73,4 +85,4 @@ def note_made(record: dict) -> None:
         rows = {(other["images"], other["item"]): other for other in made().to_dict("records")}
         rows[row["images"], row["item"]] = row
         table = pd.DataFrame([rows[key] for key in order if key in rows])
-        paths.write_text(paths.FIGURES / "made.csv", table.to_csv(index=False, lineterminator="\n"))
+        store.write_rows(paths.FIGURES / "made.csv", table, {}, digits=1)

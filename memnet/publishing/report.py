@@ -22,7 +22,8 @@ WEIGHTS_HEAD = """# Weights
 `memnet report` writes this table from the histories inside the files (safetensors, float32). A row is a training
 stage. It starts from the weights of the stage before. `gain` is the PSNR gain over the input in dB on the validation
 set (crops of training images from which the network does not learn), mean over the levels of the task. For the runs
-`-any` it is the mean over three levels: sigma 5, 40, 75, or quality 5, 40, 80. RUN.csv is the log of the last stage.
+`-any` it is the mean over three levels: sigma 5, 40, 75, or quality 5, 40, 80. RUN.csv is the log of the last stage;
+SHA256SUMS has the hashes of these.
 
 `R` is the number of recursions in that stage, and `rate` the peak learning rate. `frozen` is the share of the steps,
 at the end, with frozen batch-norm statistics. In these steps `patches` says how patches were drawn, and `growth` how
@@ -48,9 +49,9 @@ above the paper*, *within {NEAR} dB*, or *below* (by PSNR, in dB), or it says wh
 
 
 def write() -> list[Path]:
-    """Write README's table of items, figures/REPORT.md, data/weights/README.md and data/weights.csv; their paths."""
+    """Write README's table of items, figures/REPORT.md, and the lists of weights and of logs in data/; their paths."""
     texts = {README: readme(), REPORT: report(), paths.WEIGHTS / "README.md": weights_readme()}
-    texts[paths.DATA / "weights.csv"] = weights_table()
+    texts |= {paths.DATA / "weights.csv": weights_table(), paths.WEIGHTS / "SHA256SUMS": log_sums()}
     for path, text in texts.items():
         paths.write_text(path, text)
     return list(texts)
@@ -88,7 +89,7 @@ def summary() -> str:
 
 def differences_to_the_paper() -> list[str]:
     """The ranges of our differences to the paper, and the sets measured in part or not at all, in sentences."""
-    cells = [pd.read_csv(path) for path in sorted((paths.FIGURES / "benchmark").glob("table[1-6].csv"))]
+    cells = list(benchmark_tables().values())
     if not cells:
         return []
     cells = pd.concat(cells, ignore_index=True)
@@ -108,6 +109,13 @@ def differences_to_the_paper() -> list[str]:
     if missing := dict.fromkeys(setting_of(cell) for cell in ours[ours.note == "not measured"].itertuples()):
         found.append(f"Not measured with the present weights: {', '.join(missing)}.")
     return found
+
+
+def benchmark_tables() -> dict[str, pd.DataFrame]:
+    """The cells of tables 1 to 6 on the benchmark images, as far as they are made; ValueError for a changed one."""
+    folder = paths.FIGURES / "benchmark"
+    made = {name: records.read(name, folder) for name in ITEMS if name.startswith("table")}
+    return {name: records.table(record, f"{name}.csv", folder) for name, record in made.items() if record}
 
 
 def setting_of(cell: tuple) -> str:
@@ -148,7 +156,7 @@ def headline_table() -> str:
     """Five cells of tables 3 to 5 in Markdown: PSNR in dB of the degraded images, of the paper's MemNet and of ours."""
     lines = ["| task | images | degraded | MemNet, paper | MemNet, ours |", "| --- " * 5 + "|"]
     for number, dataset, level in HEADLINE:
-        cells = pd.read_csv(paths.FIGURES / "benchmark" / f"table{number}.csv")
+        cells = benchmark_tables()[f"table{number}"]
         cells = cells[(cells.dataset == dataset) & (cells.level == level)].set_index("method")
         task = tasks.task(tables.TASKS[number])
         numbers = (cells.psnr[task.degraded], cells.paper_psnr["MemNet"], cells.psnr["MemNet"])
@@ -175,7 +183,7 @@ def section(item: Item, record: dict, folder: Path) -> str:
     """One item of the report: its numbers, then what made them."""
     parts = [f"## {item.name}: {item.shows}\n"]
     for file in (name for name in record["files"] if name.endswith(".csv")):
-        table = pd.read_csv(folder / file)
+        table = records.table(record, file, folder)
         if "paper_psnr" in table:
             parts.append(tables.to_markdown(cells_of(table)))
         elif len(table) <= 40:
@@ -228,18 +236,14 @@ def verdict(cell: tuple) -> str:
 def overview() -> pd.DataFrame:
     """Each table in one row: how many cells are ours to fill, how many are measured whole, and how they compare."""
     rows = []
-    for item in ITEMS.values():
-        path = paths.FIGURES / "benchmark" / f"{item.name}.csv"
-        if not item.name.startswith("table") or not path.exists():
-            continue
-        cells = pd.read_csv(path)
+    for name, cells in benchmark_tables().items():
         ours = cells[cells.run.notna() & (cells.run != "input")]
         cells = cells_of(ours)
         cells["missing"] = ours.note.notna()
         words, whole = cells.verdict, ~cells.missing
-        row = {"table": item.name, "our cells": len(cells), "measured on whole sets": int(whole.sum())}
+        row = {"table": name, "our cells": len(cells), "measured on whole sets": int(whole.sum())}
         row |= {"in the paper too": int((whole & cells["paper_psnr"].notna()).sum())}
-        row |= {name: int((words == name).sum()) for name in ("at or above the paper", f"within {NEAR} dB", "below")}
+        row |= {title: int((words == title).sum()) for title in ("at or above the paper", f"within {NEAR} dB", "below")}
         rows.append(row | {"mean psnr difference": cells["psnr difference"].mean()})
     return pd.DataFrame(rows)
 
@@ -262,6 +266,11 @@ def weights_table() -> str:
         for run in runs
     ]
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+
+
+def log_sums() -> str:
+    """data/weights/SHA256SUMS: what the logs of the trainings are, for `sha256sum --check`."""
+    return "".join(f"{datasets.sha256(path)}  {path.name}\n" for path in sorted(paths.WEIGHTS.glob("*.csv")))
 
 
 def stages_of(run: str) -> list[dict]:

@@ -1,8 +1,5 @@
 """Where a number of tables 1-6 comes from: weights, images, protocol, commit, command, measuring."""
 
-import hashlib
-import io
-
 import pandas as pd
 
 from memnet import paths
@@ -27,9 +24,7 @@ def why(table: str, dataset: str, level: int, method: str) -> str:
     record, made = records.read(name, paths.FIGURES / images), records.made_of(name, images)
     if record is None:
         raise ValueError(f"there is no {paths.FIGURES / images / name}.json: tables are table1 to table6")
-    if absent := [part for part in ("weights", "pictures", "rows", "protocol", "notebook") if part not in record]:
-        raise ValueError(f"{paths.FIGURES / images / name}.json does not say its {', '.join(absent)}: make it again")
-    cell = find_cell(name, images, dataset, level, method, record["files"])
+    cell = find_cell(record, dataset, level, method)
     facts = {
         "cell": f"{name}, {dataset}, level {level}, {cell.method}",
         "paper": numbers(cell.paper_psnr, cell.paper_ssim) + CONFIDENCE.get(cell.confidence, ""),
@@ -42,13 +37,10 @@ def why(table: str, dataset: str, level: int, method: str) -> str:
     return "\n".join(f"{title:9} {fact}" for title, fact in facts.items())
 
 
-def find_cell(name: str, images: str, dataset: str, level: int, method: str, files: dict[str, str]) -> pd.Series:
-    """A row of a committed table whose hash is among its record's `files`; ValueError as `why`."""
-    path = paths.FIGURES / images / f"{name}.csv"
-    content = path.read_bytes() if path.is_file() else b""
-    if files.get(path.name) != hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]:
-        raise ValueError(f"{path} is not what its record says: make it again with `memnet reproduce {name} --update`")
-    cells = pd.read_csv(io.BytesIO(content))
+def find_cell(record: dict, dataset: str, level: int, method: str) -> pd.Series:
+    """A row of a committed table by its record; ValueError as `why`."""
+    name, folder = record["item"], paths.FIGURES / record["images"]
+    cells = records.table(record, f"{name}.csv", folder)
     found = rows_of(cells, dataset, level, method)
     if len(found) == 1:
         return found.iloc[0]
@@ -60,7 +52,7 @@ def find_cell(name: str, images: str, dataset: str, level: int, method: str, fil
         rows = zip(there["method"], there["run"], strict=True)
         methods = ", ".join(f"{method} ({run})" if isinstance(run, str) else method for method, run in rows)
         message = f"{name} has {'no' if found.empty else 'more than one'} method {method!r}: it has {methods}"
-    others = [path for path in sorted(path.parent.glob("table?.csv")) if path.stem != name]
+    others = [path for path in sorted(folder.glob("table?.csv")) if path.stem != name]
     having = [path.stem for path in others if len(rows_of(pd.read_csv(path), dataset, level, method)) == 1]
     raise ValueError(message + (f"; {dataset}, level {level}, {method} is in {', '.join(having)}" if having else ""))
 

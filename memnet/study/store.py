@@ -22,6 +22,7 @@ from memnet.study import evaluation, provenance, registry
 
 PROTOCOL = 1  # raised whenever the same weights and images would give other numbers
 MADE = ("device", "torch", "date", "commit")  # beside the key: on what, with what, when rows were made
+TEXTS = ("image", "run", "dataset", "commit")  # columns whose values may look like numbers
 
 
 def rows(
@@ -165,10 +166,10 @@ def read_rows(path: Path) -> tuple[dict, pd.DataFrame]:
         first, _, text = path.read_text(encoding="utf-8").partition("\n")
         key = json.loads(first.removeprefix("# "))
         if key.pop("sha256") == content_hash(key, text):
-            return key, pd.read_csv(io.StringIO(text), dtype={"image": str, "run": str, "dataset": str})
+            return key, pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXTS, str))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # those of pandas are ValueErrors
         pass
-    raise ValueError(f"{path} holds no rows as `memnet evaluate` wrote them, or was changed since: remove it")
+    raise ValueError(f"{path} holds no rows as memnet wrote them, or was changed since: remove it, or restore it")
 
 
 def add_rows(

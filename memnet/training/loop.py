@@ -1,7 +1,6 @@
 """The training loop: steps, checkpoints, validation and the log."""
 
 import csv
-import math
 import os
 import signal
 import threading
@@ -26,31 +25,14 @@ BROADCAST_STEPS = 10  # after which several processes agree on whether to stop
 LOG_COLUMNS = ("step", "seconds", "loss", "rate", "norm", "gain", "skipped")
 
 
-def read_log(path: Path) -> list[dict]:
-    """The rows of a training's log, none where there is none; ValueError, with file and line, for a broken one.
-
-    A last line that a power cut left unfinished does not count.
-    """
-    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-    rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-    found = []
-    for row in rows:
-        try:
-            whole = row.keys() == set(LOG_COLUMNS) and all(math.isfinite(float(value)) for value in row.values())
-            found.append({**row, "step": int(row["step"])} if whole else None)
-        except (ValueError, TypeError, KeyError):
-            found.append(None)
-        if found[-1] is None or (len(found) > 1 and found[-1]["step"] <= found[-2]["step"]):
-            raise ValueError(f"{path}, line {rows.line_num}: this is no row of a training's log: remove the file")
-    return found
-
-
 class Log:
-    """A CSV of the training's progress beside its weights; a resumed one drops the rows after its checkpoint."""
+    """A CSV of a training's progress beside its weights, and its rows, which go into the state of the training.
 
-    def __init__(self, path: Path, *, keep_to_step: int):
-        rows = [row for row in read_log(path) if row["step"] <= keep_to_step] if keep_to_step else []
-        self.path = path
+    So a training that is resumed writes the rows up to its checkpoint again, whatever has become of the file.
+    """
+
+    def __init__(self, path: Path, rows: list[dict]):
+        self.path, self.rows = path, rows
         if not distributed.is_main_process():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,11 +43,11 @@ class Log:
 
     def add(self, **values) -> None:
         """Append one row, on the disk before anything else happens; numbers have five significant digits."""
-        row = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values.items()}
+        self.rows.append({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values.items()})
         if not distributed.is_main_process():
             return
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, LOG_COLUMNS).writerow(row)
+            csv.DictWriter(file, LOG_COLUMNS).writerow(self.rows[-1])
             file.flush()
             os.fsync(file.fileno())
 
@@ -114,7 +96,7 @@ def train(
     """
     if trainer.step_number == 0:
         save_checkpoint(state, trainer)  # in place of another training's, which --resume would go on with
-    steps, history = trainer.config.steps, Log(log, keep_to_step=trainer.step_number)
+    steps, history = trainer.config.steps, Log(log, trainer.log)
     every = max(1, steps // (n_validations or trainer.config.n_validations))
     earlier, begin, saved, losses = trainer.seconds, time.monotonic(), time.monotonic(), []
     quiet = not (progress and distributed.is_main_process())

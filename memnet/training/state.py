@@ -22,6 +22,7 @@ def state_of(trainer: Trainer) -> tuple[dict[str, Tensor], dict]:
     return tensors, {
         "config": asdict(trainer.config),
         "stages": trainer.stages,
+        "log": trainer.log,
         "threads": torch.get_num_threads(),
         "step": trainer.step_number,
         "skipped": trainer.skipped,
@@ -43,6 +44,7 @@ def load_state(trainer: Trainer, tensors: dict[str, Tensor], meta: dict) -> None
     except RuntimeError as error:
         raise ValueError("this training state was made on another kind of processor: use --continue") from error
     trainer.step_number, trainer.seconds, trainer.stages = meta["step"], meta["seconds"], meta["stages"]
+    trainer.log = meta.get("log", [])  # states of earlier versions have none
     trainer.skips[0] = meta["skipped"]
     if trainer.step_number > trainer.config.freeze_step:
         trainer.freeze_statistics()

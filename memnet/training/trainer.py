@@ -35,6 +35,7 @@ class Trainer:
         self.skips = torch.zeros(2, dtype=torch.long, device=device)  # steps skipped: in all, in a row
         self.clip, self.average_rate = torch.zeros((), device=device), torch.zeros((), device=device)
         self.stages = []  # the records of earlier training stages
+        self.log = []  # the rows of this stage's log
         self.initial_model = None  # the network as they left it, in evaluation mode
         one_gpu = device.type == "cuda" and distributed.world_size() == 1 and not eager
         if one_gpu:
