@@ -71,7 +71,7 @@ lab: $(READY)
 
 explore: $(READY)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/voila notebooks/17_explorer.ipynb \
-		--TagRemovePreprocessor.remove_cell_tags='{"still"}' --KernelManager.transport_encryption=auto $(ARGS)
+		--TagRemovePreprocessor.remove_cell_tags=still --KernelManager.transport_encryption=auto $(ARGS)
 
 benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/inference.py

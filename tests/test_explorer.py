@@ -3,15 +3,21 @@
 import asyncio
 import base64
 import io
+import re
 import time
 from copy import deepcopy
 from datetime import UTC, datetime
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbconvert.preprocessors import TagRemovePreprocessor
 from PIL import Image
+from traitlets.config import Config
+from traitlets.config.loader import DeferredConfigString
 
+from memnet import paths
 from memnet.network.folded import InferenceNet
 from memnet.publishing import widgets
 from memnet.publishing.schematics import Drawing
@@ -237,3 +243,15 @@ def test_a_bad_upload_leaves_the_image_and_says_why(scene):
 def test_a_scene_that_cannot_be_shown_is_refused_in_one_sentence(scene, change, sentence):
     with pytest.raises(ValueError, match=sentence):
         widgets.Explorer(scene._replace(**change))
+
+
+def test_the_page_without_code_has_the_explorer_and_no_still_images():
+    (value,) = re.findall(r"TagRemovePreprocessor.remove_cell_tags=(\S+)", (paths.ROOT / "Makefile").read_text())
+    config = Config()
+    config.TagRemovePreprocessor.remove_cell_tags = DeferredConfigString(value)  # as from a command line
+    book = nbformat.read(paths.NOTEBOOKS / "17_explorer.ipynb", as_version=4)
+    shown, _ = TagRemovePreprocessor(config=config).preprocess(book, {})
+    text = "\n".join(cell.source for cell in shown.cells)
+    assert "widgets.Explorer(" in text
+    for words in ("## Before and after", "widgets.before_after", ".ipynb", "Run All Cells", "Summary"):
+        assert words not in text

@@ -133,7 +133,7 @@ def without_and_with(scene: Scene) -> BeforeAfter:
     if not scene.without:
         return before_after(scene)
     pairs = [explorer.restored(one) for one in (scene, scene._replace(without=""))]
-    titles = f"without {scene.without} in gate {scene.block}", "with all memories"
+    titles = f"without {scene.without}", "with all memories"
     left, right = (f"{title}, {scores['$y$'][0]:.2f} dB" for title, (_, scores) in zip(titles, pairs, strict=True))
     return BeforeAfter(*(arrays["$y$"] for arrays, _ in pairs), (left, right))
 
@@ -367,7 +367,8 @@ def side_by_side(left: str, right: str) -> str:
 
 def hidden_image() -> widgets.Image:
     """An image that is not shown yet: without content it would look broken."""
-    return widgets.Image(format="png", layout=widgets.Layout(display="none"))
+    own_size = widgets.Layout(display="none", align_self="flex-start")  # not as wide as the page
+    return widgets.Image(format="png", layout=own_size)
 
 
 def check_scene(scene: Scene, shown: str, window: str) -> None:

@@ -204,6 +204,9 @@ def test_the_explorers_slider_zoom_and_controls_change_the_image(open_notebook, 
         shown = ".linked-zoom img" if view == "predictions" else "img.widget-image"
         page.locator(f".jupyter-widgets {shown}:visible").first.wait_for()
         page.wait_for_timeout(3000)
+        sizes = "images => images.map(image => [image.clientWidth, image.naturalWidth])"
+        widths = page.locator(".jupyter-widgets img.widget-image:visible").evaluate_all(sizes)
+        assert all(shown <= own for shown, own in widths), widths  # never blown up
         print(theme, view, said(page, "camera, sr-M6R6 at 3"))
         keep(page, f"explorer-{view}-{theme}")
     check_outputs(page.evaluate(COUNTS))
