@@ -73,10 +73,11 @@ def add_recursions(block: MemoryBlock, donor: MemoryBlock, times: int) -> None:
 
 
 def gate_maps(deeper: MemNet, model: MemNet, block: int, times: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For each map that the deeper gate of block m = `block` sees: where from, by what part, and what it lacks.
+    """For each of the L_m input maps of the deeper gate of block m = `block` (from 1; eq. 9): where it comes from.
 
-    That is the map of `model` that it comes from, the part of that map's weight, and how much of the second
-    convolution's bias has not been added to it yet, from 0 to 1.
+    Three tensors (L_m,): the number of the input map of the gate in `model` whose weights and norm it takes; the part
+    of these weights, 1 or 1 / `times`, as `times` states share those of one; and how much of the second convolution's
+    bias (eq. 6) has not been added to it yet, from 0 to below 1: it is added in `times` equal parts.
     """
     sources, donors = deeper.config.gate_sources(block), model.config.gate_sources(block)
     channels = torch.arange(model.config.channels)

@@ -75,10 +75,14 @@ def evaluate(
     ensemble: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Tidy rows, one an image: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds.
+    """Tidy rows, one an image: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds of the network.
 
-    PSNR in dB, float32 network, scored as `tasks.score`; noise is seeded by (seed, image's name). `tile`
-    and `ensemble` are those of `restoration.restore_channel`: whole images, once, by default.
+    `pictures` are uint8 channels (H, W) by name, as of `datasets.pictures`; they are degraded by `task` at `level` with
+    noise that is seeded by (seed, image's name). `run` and `dataset` only name the rows. PSNR is in dB and SSIM at most
+    1, with the rounding and borders of the task's protocol (section 5.1; `Task.compared`); `input_` are those of the
+    degraded image. The network computes in float32. `tile` and `ensemble` are those of `tiling.restore_channel`: whole
+    images, once, by default; otherwise there is no psnr_m. Raises ValueError for an unknown task, a level that it does
+    not take, and an image that is too small for it.
     """
     task = tasks.task(task)
     head = {"run": run, "task": task.name, "dataset": dataset, "level": level}

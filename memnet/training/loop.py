@@ -90,9 +90,14 @@ def train(
 ) -> bool:
     """Train to the last step, or for `minutes`, from the step that has been reached; whether a signal stopped it.
 
-    The state is written to the folder `state` at the start, every minute and at the end, unless a step was broken off.
-    The PSNR gain is measured `n_validations` times (the configuration's number) and goes to the CSV file `log`.
-    `watch` is called after every step, for those who want to see more.
+    At least one step is made. The state is written to the folder `state` at the start, every CHECKPOINT_SECONDS and at
+    the end, unless a step was broken off. `n_validations` times (the configuration's number) a row of LOG_COLUMNS goes
+    to the CSV file `log`: the step, the seconds of training so far, the mean loss since the last row (eq. 12), the
+    learning rate, the gradients' norm before clipping, the PSNR gain of the running average over the input on
+    `validation` (dB), and the steps skipped so far. `watch` is called after every step, for those who want to see more.
+
+    Ctrl-C and SIGTERM end the training after the step. Under torchrun all processes call this, and the main one writes.
+    Raises ValueError when the training diverges, when the state cannot be written and for a broken log.
     """
     if trainer.step_number == 0:
         save_checkpoint(state, trainer)  # in place of another training's, which --resume would go on with

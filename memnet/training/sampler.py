@@ -17,14 +17,17 @@ UNIFORM_SHARE = 0.2  # of importance sampling, the share that is uniform: no wei
 
 
 class Patches:
-    """Pairs of degraded and clean patches, drawn at random from images that live on `device`.
+    """Pairs of degraded and clean patches (section 5.1), drawn at random from images that live on `device`.
 
-    Every image is there upright and transposed; with the flips of each patch these are the 8 orientations of
-    section 5.1. Inputs of every level are made once, or drawn again for every patch where the task is random.
+    `images` are uint8 channels (H, W). They are cropped to multiples of what the task takes, and those that hold no
+    patch are left out. `patch` is the edge of a patch and `stride` that of the grid of its positions, in pixels (the
+    paper's: 31 and 21). Every image is there upright and transposed; with the flips of each patch these are the 8
+    orientations of section 5.1. Inputs of every level are made once, or drawn again for every patch where the task is
+    random. A pixel takes 2 bytes for the clean image and 2 for each level's input, twice.
 
     `levels` are the task's by default. All weigh alike in the loss, as in the paper. If `balanced`, the loss of each
     level is weighed by one over the root mean square error of its inputs: of levels that lie far apart the worst
-    would be learnt alone otherwise.
+    would be learnt alone otherwise. Raises ValueError for an unknown task and when no image holds a patch.
     """
 
     def __init__(
@@ -80,9 +83,10 @@ class Patches:
         return 1 / rms / (1 / rms).mean()
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """`count` degraded patches, their clean ones, and their weights in the loss.
+        """`count` degraded patches, their clean ones, and their weights in the loss (mean 1).
 
-        Float32 (count, 1, P, P) in [0, 1] but for the noise, and (count,).
+        Float32 (count, 1, P, P), clean ones in [0, 1], degraded ones not clipped, and (count,). `generator` is one of
+        the same device.
         """
         # Paper: each patch once an epoch. Drawn with replacement here, since no epoch is ever finished.
         position = torch.randint(self.positions, (count,), generator=generator, device=self.device)

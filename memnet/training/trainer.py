@@ -19,9 +19,15 @@ NONFINITE_STEPS = 5  # in a row, after which a training stops
 
 
 class Trainer:
-    """A training stage: network, running average, optimiser and random generator, and what a step does with them.
+    """A training stage (section 5.1): network, running average, optimiser, random generator, and a step with them.
+
+    `model` gives `predictions` (y, [y_1 .. y_M]) for x (N, 1, H, W); it is moved to the device of `patches`, and
+    trained in place. `average` is the running average of its weights, in evaluation mode. `step` makes one update of
+    `config.batch` patches; `step_number` counts them and `seconds` is how long they took (the caller sets it).
 
     On one GPU the network is compiled and a step is captured as a CUDA graph, unless `eager`; SGD is not captured.
+    Raises ValueError when no image holds the larger patches of the last steps, and when a batch cannot be split among
+    the processes.
     """
 
     def __init__(self, model: nn.Module, patches: Patches, config: TrainingConfig, *, eager: bool = False):
@@ -54,7 +60,10 @@ class Trainer:
         return int(self.skips[0])
 
     def step(self) -> tuple[Tensor, Tensor]:
-        """One update; the loss and the gradients' norm before clipping. A non-finite step changes no weight."""
+        """One update; the loss (eq. 12) and the gradients' global norm before clipping, two scalars on the device.
+
+        A step whose gradient is not finite changes no weight; ValueError after NONFINITE_STEPS of these in a row.
+        """
         self.complete = False
         if self.step_number >= self.config.freeze_step and not self.frozen:
             self.freeze_statistics()
