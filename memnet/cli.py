@@ -571,12 +571,12 @@ def data_list() -> None:
     from memnet.paths import images_root
     from memnet.protocol import datasets
 
-    typer.echo(f"pictures are looked for in {images_root()} (MEMNET_DATA changes that)")
-    typer.echo(f"{'embedded':22} {len(datasets.EMBEDDED):4} pictures, always there")
+    typer.echo(f"images are looked for in {images_root()} (MEMNET_DATA changes that)")
+    typer.echo(f"{'embedded':22} {len(datasets.EMBEDDED):4} images, always there")
     for name, what in datasets.DATASETS.items():
         total, absent = len(datasets.entries(what.folder)), len(datasets.missing(name))
         state = "on disk" if not absent else f"{absent} missing"
-        typer.echo(f"{name:22} {total:4} pictures, {state}")
+        typer.echo(f"{name:22} {total:4} images, {state}")
 
 
 @data.command("check")

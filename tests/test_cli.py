@@ -95,7 +95,7 @@ def nan_tiff(path):
 BAD = {
     "text.png": (lambda path: path.write_text("hello"), "no image that can be read"),
     "zero.png": (lambda path: path.write_bytes(b""), "empty"),
-    "folder.png": (lambda path: path.mkdir(), "holds no picture"),
+    "folder.png": (lambda path: path.mkdir(), "holds no image"),
     "bomb.png": (bomb, "more pixels than are opened"),
     "nan.tiff": (nan_tiff, "not finite"),
     "gone.png": (lambda path: None, "no such file"),
@@ -365,7 +365,7 @@ def test_wrong_use_of_restore_does_nothing(tiny_runs, tmp_path, colour_picture):
 def test_an_empty_folder_is_said(tiny_runs, tmp_path):
     (tmp_path / "empty").mkdir()
     result = memnet("restore", tmp_path / "empty", "--task", "jpeg", "--output", tmp_path / "o")
-    refused(result, "holds no picture", "1 of 1 failed", code=cli.SOME_FAILED)
+    refused(result, "holds no image", "1 of 1 failed", code=cli.SOME_FAILED)
 
 
 def test_evaluate_in_tiles_keeps_no_rows(tiny_runs, tmp_path):
@@ -419,7 +419,7 @@ def test_wrong_use_of_evaluate(tiny_runs, tmp_path, monkeypatch):
     refused(memnet("evaluate", "sr-M6R6", "--images", tmp_path / "none"), "none is no folder")
     refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set6"), "unknown data set 'Set6'")
     refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set5", "--level", 0), "from 2 to 8, got 0")
-    refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set5"), "missing pictures", "MEMNET_DATA")
+    refused(memnet("evaluate", "sr-M6R6", "--dataset", "Set5"), "missing images", "MEMNET_DATA")
     refused(memnet("evaluate", "sr-M10R10", "--dataset", "embedded"), "no weights", "memnet train sr-M10R10")
     refused(memnet("evaluate", "sr-M6R6", "--dataset", "embedded", "--csv", tmp_path), "--csv", "is a folder")
 
@@ -429,7 +429,7 @@ def test_wrong_use_of_train(tiny_runs, tmp_path, monkeypatch):
     output = tmp_path / "out"
     refused(memnet("train", "nothing", "--output", output), "unknown run 'nothing'")
     refused(memnet("train", "sr-M6R6", "nothing", "--output", output), "unknown run 'nothing'")
-    refused(memnet("train", "sr-plain", "--output", output), "missing pictures")
+    refused(memnet("train", "sr-plain", "--output", output), "missing images")
     refused(memnet("train", "sr-M6R6", "--resume", "--continue", "--output", output), "give one of them")
     refused(memnet("train", "sr-M6R6", "--continue", "--output", output), "train sr-M6R6 first")
     refused(memnet("train", "sr-M6R6"), "exists", "--overwrite")

@@ -86,9 +86,9 @@ def test_embedded_set_is_there_on_any_machine():
 def test_missing_pictures_are_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
     assert not datasets.available("Set5")
-    with pytest.raises(ValueError, match=r"Set5 has 5 missing pictures .*memnet data fetch Set5.*MEMNET_DATA"):
+    with pytest.raises(ValueError, match=r"Set5 has 5 missing images .*memnet data fetch Set5.*MEMNET_DATA"):
         datasets.pictures("Set5")
-    with pytest.raises(ValueError, match="missing pictures"):
+    with pytest.raises(ValueError, match="missing images"):
         datasets.training_images("91")
     for name in datasets.DATASETS:
         with pytest.raises(ValueError, match="run `memnet data fetch") as error:
@@ -324,7 +324,7 @@ def test_a_broken_pack_is_named(library, tmp_path, monkeypatch):
 
 
 def test_packs_that_cannot_be(library, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="missing pictures"):
+    with pytest.raises(ValueError, match="missing images"):
         datasets.pack(tmp_path / "pack.zip", ["Set5"], progress=False)
     datasets.fetch(["Set5"], progress=False)
     with pytest.raises(ValueError, match="cannot be written"):
@@ -345,9 +345,9 @@ def test_a_folder_of_ones_own(tmp_path, colour_picture):
 
 
 def test_folders_without_pictures_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no picture"):
+    with pytest.raises(ValueError, match="holds no image"):
         datasets.folder(tmp_path)
-    with pytest.raises(ValueError, match="no folder of pictures"):
+    with pytest.raises(ValueError, match="no folder of images"):
         datasets.folder(tmp_path / "none")
 
 

@@ -88,9 +88,9 @@ def test_stored_rows_are_reused_and_missing_ones_measured(rows_file, monkeypatch
     assert len(first) == 2
     assert "0 images reused, 2 to measure" in capsys.readouterr().err
     measured = []
-    real = evaluation.evaluate_picture
+    real = evaluation.evaluate_image
     monkeypatch.setattr(
-        "memnet.study.evaluation.evaluate_picture", lambda m, p, **o: measured.append(p.name) or real(m, p, **o)
+        "memnet.study.evaluation.evaluate_image", lambda m, p, **o: measured.append(p.name) or real(m, p, **o)
     )
     rows = measure()
     assert measured == ["c"]
@@ -117,14 +117,14 @@ def test_rows_of_another_protocol_are_not_found(rows_file, monkeypatch):
 
 
 def test_rows_survive_a_stop_after_any_picture(rows_file, monkeypatch):
-    real = evaluation.evaluate_picture
+    real = evaluation.evaluate_image
 
     def stop_at_c(m, picture, **options):
         if picture.name == "c":
             raise KeyboardInterrupt
         return real(m, picture, **options)
 
-    monkeypatch.setattr("memnet.study.evaluation.evaluate_picture", stop_at_c)
+    monkeypatch.setattr("memnet.study.evaluation.evaluate_image", stop_at_c)
     with pytest.raises(KeyboardInterrupt):
         measure()
     key, rows = store.read_rows(rows_file)
@@ -165,14 +165,14 @@ def test_measuring_some_anew_loses_none_of_the_others(rows_file, monkeypatch):
     before = measure()
     measure(limit=1, fresh=True)
     assert list(store.read_rows(rows_file)[1].image) == ["a", "b", "c"]
-    real = evaluation.evaluate_picture
+    real = evaluation.evaluate_image
 
     def stop_at_b(m, picture, **options):
         if picture.name == "b":
             raise KeyboardInterrupt
         return real(m, picture, **options) | {"psnr": 99.0}
 
-    monkeypatch.setattr("memnet.study.evaluation.evaluate_picture", stop_at_b)
+    monkeypatch.setattr("memnet.study.evaluation.evaluate_image", stop_at_b)
     with pytest.raises(KeyboardInterrupt):
         measure(fresh=True)
     found = store.read_rows(rows_file)[1].psnr.tolist()
@@ -215,13 +215,13 @@ def test_a_limit_is_one_picture_at_least(rows_file):
 
 def test_a_method_of_ones_own_can_be_turned_and_cut(model):
     one = {"task": "jpeg", "level": 10}
-    whole = evaluation.evaluate_picture(Median(), PICTURES[0], **one)
-    turned = evaluation.evaluate_picture(Median(), PICTURES[0], **one, ensemble=True)
+    whole = evaluation.evaluate_image(Median(), PICTURES[0], **one)
+    turned = evaluation.evaluate_image(Median(), PICTURES[0], **one, ensemble=True)
     assert turned["psnr"] == pytest.approx(whole["psnr"])  # a median is the same in all orientations
-    seams = evaluation.evaluate_picture(Median(), PICTURES[0], **one, tile="paper")
+    seams = evaluation.evaluate_image(Median(), PICTURES[0], **one, tile="paper")
     assert seams["psnr"] == pytest.approx(whole["psnr"])
     with pytest.raises(ValueError, match="give an overlap"):
-        evaluation.evaluate_picture(Median(), PICTURES[0], **one, tile=16)
+        evaluation.evaluate_image(Median(), PICTURES[0], **one, tile=16)
 
 
 @pytest.fixture

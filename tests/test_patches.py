@@ -138,7 +138,7 @@ def test_grown_patches_come_from_the_pictures_that_hold_them():
     assert clean.shape == (50, 1, 48, 48)
     assert torch.allclose(clean, torch.tensor(200 / 255), atol=1e-4)
     assert {round(float(c.mean()) * 255) for c in patches.draw(50, generator)[1]} == {10, 200}
-    with pytest.raises(ValueError, match="no training picture holds a patch of 120x120 pixels"):
+    with pytest.raises(ValueError, match="no training image holds a patch of 120x120 pixels"):
         patches.grown(5)
 
 

@@ -74,7 +74,7 @@ def test_patches_are_fewer_and_larger_once_statistics_are_frozen(importance_samp
 
 
 def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
-    with pytest.raises(ValueError, match="no training picture holds a patch of 24x24 pixels"):
+    with pytest.raises(ValueError, match="no training image holds a patch of 24x24 pixels"):
         trainer_for(images=pictures(size=20), patch_growth=2)
     trainer_for(images=pictures(size=20), patch_growth=2, frozen_bn_fraction=0.0)  # these steps never come
 

@@ -264,4 +264,4 @@ def without_values(config: Config | PlainConfig) -> MemNet | PlainNet:
 def check_input(x: Tensor) -> None:
     """Raise ValueError unless x is (N, 1, H, W) with at least one pixel."""
     if x.ndim != 4 or x.shape[1] != 1 or 0 in x.shape:
-        raise ValueError(f"the network takes pictures of shape (N, 1, H, W) with H, W >= 1, got {tuple(x.shape)}")
+        raise ValueError(f"the network takes images of shape (N, 1, H, W) with H, W >= 1, got {tuple(x.shape)}")

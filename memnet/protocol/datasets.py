@@ -196,7 +196,7 @@ def originals(name: str) -> Pictures:
     absent = missing(name)
     if absent:
         raise ValueError(
-            f"{name} has {len(absent)} missing pictures ({absent[0]} is the first): run `memnet data fetch "
+            f"{name} has {len(absent)} missing images ({absent[0]} is the first): run `memnet data fetch "
             f"{what.folder}`, or put a copy there, or name the folder that holds {what.folder} in MEMNET_DATA"
         )
     root = images_root()  # once: a pack is opened here
@@ -255,11 +255,11 @@ def picture_files(path: Path) -> list[Path]:
     """The files of a folder that are named like images, sorted; ValueError when there is none."""
     path = Path(path)
     if not path.is_dir():
-        raise ValueError(f"{path} is no folder of pictures")
+        raise ValueError(f"{path} is no folder of images")
     suffixes = photographs.suffixes()
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
     if not found:
-        raise ValueError(f"{path} holds no picture ({', '.join(suffixes)})")
+        raise ValueError(f"{path} holds no image ({', '.join(suffixes)})")
     return found
 
 
@@ -267,7 +267,7 @@ def training_images(training_set: str) -> list[np.ndarray]:
     """The uint8 channels that a task is learned from; ValueError when they are not on disk or the name is unknown."""
     if training_set not in TRAINING_SETS:
         raise ValueError(f"unknown training set {training_set!r}: choose one of {', '.join(TRAINING_SETS)}")
-    return [picture.pixels for name in TRAINING_SETS[training_set] for picture in pictures(name)]
+    return [image.pixels for name in TRAINING_SETS[training_set] for image in pictures(name)]
 
 
 @cache
@@ -340,7 +340,7 @@ def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int
     root = images_root()
     try:
         with atomic_write(file) as partial, zipfile.ZipFile(partial, "w") as archive:
-            for row, name in tqdm(rows, unit="picture", desc="packing", disable=not progress):
+            for row, name in tqdm(rows, unit="image", desc="packing", disable=not progress):
                 entry = zipfile.ZipInfo(row["path"])
                 entry.comment = original_sha256(root / row["path"]).encode()
                 archive.writestr(entry, small_bytes(root / row["path"], source(name)))

@@ -21,7 +21,7 @@ def show(axes: Axes, image: np.ndarray, text: str = "", enlarged: bool = False) 
 def pictures(
     images: dict[str, np.ndarray], scores: dict[str, tuple[float, float]] | None = None, columns: int = 4
 ) -> Drawing:
-    """Pictures (H, W) or (H, W, 3) side by side, each with its name and, where `scores` has it, PSNR (dB) and SSIM.
+    """Images (H, W) or (H, W, 3) side by side, each with its name and, where `scores` has it, PSNR (dB) and SSIM.
 
     Fig. 4 (a). Floats lie in [0, 1].
     """

@@ -18,9 +18,9 @@ from memnet.restoration import tiling
 COLUMNS = ["run", "task", "dataset", "level", "image", "psnr", "ssim", "input_psnr", "input_ssim"]
 
 
-def evaluate_picture(
+def evaluate_image(
     model: nn.Module,
-    picture: Picture,
+    image: Picture,
     *,
     task: str | Task,
     level: int,
@@ -35,7 +35,7 @@ def evaluate_picture(
     `intermediate` none is asked for, and an image that is too large for the memory is restored in tiles.
     """
     task = tasks.task(task)
-    reference, degraded = task.degrade(picture.pixels, level, key=picture.name, seed=seed)
+    reference, degraded = task.degrade(image.pixels, level, key=image.name, seed=seed)
     begin = time.perf_counter()
     # Paper: tiles of 120 to 150 pixels, with their seams. Whole images have none.
     if tile is None and not ensemble and intermediate:
@@ -45,26 +45,25 @@ def evaluate_picture(
     seconds = time.perf_counter() - begin
     psnr, ssim = task.score(reference, y, level)
     input_psnr, input_ssim = task.score(reference, degraded, level)
-    row = {"image": picture.name, "psnr": psnr, "ssim": ssim, "input_psnr": input_psnr, "input_ssim": input_ssim}
+    row = {"image": image.name, "psnr": psnr, "ssim": ssim, "input_psnr": input_psnr, "input_ssim": input_ssim}
     for number, prediction in enumerate(y_m, start=1):
         row[f"psnr_{number}"] = metrics.psnr(*task.compared(reference, prediction, level))
     return {**row, "seconds": seconds}
 
 
 def restored(
-    model: nn.Module, picture: Picture, *, task: str | Task, level: int
+    model: nn.Module, image: Picture, *, task: str | Task, level: int
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, float]]]:
     """Images (H, W) to look at, by name: original, Noisy or Bicubic or JPEG, MemNet; (PSNR, SSIM) of the last two."""
     task = tasks.task(task)
-    reference, degraded = task.degrade(picture.pixels, level, key=picture.name)
-    images = {"original": reference, task.degraded: degraded, "MemNet": tiling.predict(model, degraded)[0]}
-    shown = [name for name in images if name != "original"]
-    return images, {name: task.score(reference, images[name], level) for name in shown}
+    reference, degraded = task.degrade(image.pixels, level, key=image.name)
+    shown = {"original": reference, task.degraded: degraded, "MemNet": tiling.predict(model, degraded)[0]}
+    return shown, {name: task.score(reference, y, level) for name, y in shown.items() if name != "original"}
 
 
 def evaluate(
     model: nn.Module,
-    pictures: Sequence[Picture],
+    images: Sequence[Picture],
     *,
     run: str,
     task: str | Task,
@@ -77,7 +76,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Tidy rows, one an image: COLUMNS, psnr_1 .. psnr_M of the intermediate predictions, seconds of the network.
 
-    `pictures` are uint8 channels (H, W) by name, as of `datasets.pictures`; they are degraded by `task` at `level` with
+    `images` are uint8 channels (H, W) by name, as of `datasets.pictures`; they are degraded by `task` at `level` with
     noise that is seeded by (seed, image's name). `run` and `dataset` only name the rows. PSNR is in dB and SSIM at most
     1, with the rounding and borders of the task's protocol (section 5.1; `Task.compared`); `input_` are those of the
     degraded image. The network computes in float32. `tile` and `ensemble` are those of `tiling.restore_channel`: whole
@@ -86,19 +85,19 @@ def evaluate(
     """
     task = tasks.task(task)
     head = {"run": run, "task": task.name, "dataset": dataset, "level": level}
-    shown = with_progress(pictures, f"{run} on {dataset} at {level}", progress=progress)
+    shown = with_progress(images, f"{run} on {dataset} at {level}", progress=progress)
     model = inference_form(model)
     return pd.DataFrame(
         [
-            head | evaluate_picture(model, picture, task=task, level=level, seed=seed, tile=tile, ensemble=ensemble)
-            for picture in shown
+            head | evaluate_image(model, image, task=task, level=level, seed=seed, tile=tile, ensemble=ensemble)
+            for image in shown
         ]
     )
 
 
-def with_progress(pictures: Sequence, title: str, *, progress: bool):
+def with_progress(images: Sequence, title: str, *, progress: bool):
     """The images with a progress bar on a terminal's stderr that appears after two seconds."""
-    return tqdm(pictures, desc=title, unit="image", disable=None if progress else True, delay=2, leave=False)
+    return tqdm(images, desc=title, unit="image", disable=None if progress else True, delay=2, leave=False)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -133,25 +132,25 @@ def folder_rows(
     none has.
     """
     task = tasks.task(task)
-    pictures = datasets.folder(path, channel=task.channel)
+    images = datasets.folder(path, channel=task.channel)
     head = {"run": run, "task": task.name, "dataset": Path(path).resolve().name, "level": level}
     model, rows, wrong = inference_form(model), [], []
-    for number in with_progress(range(len(pictures)), f"{run} on {path} at {level}", progress=progress):
+    for number in with_progress(range(len(images)), f"{run} on {path} at {level}", progress=progress):
         try:
-            picture = pictures[number]
+            image = images[number]
         except ValueError as error:  # it names the file
             wrong.append(str(error))
             continue
         try:
             with tiling.memory_errors():
-                scores = evaluate_picture(
-                    model, picture, task=task, level=level, tile=tile, ensemble=ensemble, intermediate=False
+                scores = evaluate_image(
+                    model, image, task=task, level=level, tile=tile, ensemble=ensemble, intermediate=False
                 )
             rows.append(head | scores)
         except MemoryError:
-            wrong.append(f"{Path(path) / picture.name}: there is not enough memory: give a smaller tile")
+            wrong.append(f"{Path(path) / image.name}: there is not enough memory: give a smaller tile")
         except ValueError as error:
-            wrong.append(f"{Path(path) / picture.name}: {error}")
+            wrong.append(f"{Path(path) / image.name}: {error}")
     if not rows:
         raise ValueError(f"no image of {path} could be measured; the first: {wrong[0]}")
     return pd.DataFrame(rows)[COLUMNS], wrong

@@ -27,29 +27,29 @@ Score = tuple[float, float]  # PSNR in dB, SSIM
 
 
 # ------------------------------------------------------------------------------- ways to make one channel of an image
-def unrounded_luma(picture: np.ndarray) -> np.ndarray:
+def unrounded_luma(original: np.ndarray) -> np.ndarray:
     """Y as floats, where MATLAB's rgb2ycbcr of a uint8 image rounds it."""
-    return images.to_float(picture) if picture.ndim == 2 else images.rgb_to_ycbcr(images.to_float(picture))[..., 0]
+    return images.to_float(original) if original.ndim == 2 else images.rgb_to_ycbcr(images.to_float(original))[..., 0]
 
 
-def luma(picture: np.ndarray) -> np.ndarray:
+def luma(original: np.ndarray) -> np.ndarray:
     """Y as published: studio swing, rounded."""
-    return images.to_float(images.luma(picture))
+    return images.to_float(images.luma(original))
 
 
-def full_range(picture: np.ndarray) -> np.ndarray:
+def full_range(original: np.ndarray) -> np.ndarray:
     """Pillow's mode L, which is also Y of JPEG files: black is 0 and white 255, not 16 and 235."""
-    return images.to_float(np.asarray(Image.fromarray(picture).convert("L")))
+    return images.to_float(np.asarray(Image.fromarray(original).convert("L")))
 
 
-def skimage_gray(picture: np.ndarray) -> np.ndarray:
+def skimage_gray(original: np.ndarray) -> np.ndarray:
     """scikit-image's rgb2gray: full range, and weights of another standard."""
-    return images.to_float(picture) if picture.ndim == 2 else skimage.color.rgb2gray(picture)
+    return images.to_float(original) if original.ndim == 2 else skimage.color.rgb2gray(original)
 
 
-def channels(picture: np.ndarray) -> np.ndarray:
+def channels(original: np.ndarray) -> np.ndarray:
     """R, G and B beside each other, as one channel."""
-    parts = [picture] if picture.ndim == 2 else [picture[..., c] for c in range(3)]
+    parts = [original] if original.ndim == 2 else [original[..., c] for c in range(3)]
     return images.to_float(np.concatenate(parts, axis=1))
 
 
@@ -75,7 +75,7 @@ def skimage_resize(image: np.ndarray, scale: float) -> np.ndarray:
 
 # --------------------------------------------------------------------------------------------------- the three tasks
 def bicubic(
-    picture: np.ndarray,
+    original: np.ndarray,
     scale: int,
     key: str = "",
     *,
@@ -95,7 +95,7 @@ def bicubic(
         raise ValueError(
             f"an image that is cropped to a multiple of {multiple} cannot be shrunk by {scale}: choose 2 to 4"
         )
-    parts = np.split(channel(picture), 3 if channel is channels and picture.ndim == 3 else 1, axis=1)
+    parts = np.split(channel(original), 3 if channel is channels and original.ndim == 3 else 1, axis=1)
     pairs = []
     for part in parts:
         reference = images.crop_to_multiple(part, multiple or scale)
@@ -107,20 +107,20 @@ def bicubic(
     return metrics.psnr(reference, image), float(np.mean([ssim(*pair) for pair in pairs]))
 
 
-def noisy(picture: np.ndarray, sigma: int, key: str = "", *, after: Callable | None = None) -> Score:
+def noisy(original: np.ndarray, sigma: int, key: str = "", *, after: Callable | None = None) -> Score:
     """PSNR and SSIM of a noisy image; `after` is what a pitfall does with the noisy image."""
-    reference, image = tasks.degrade(images.gray(picture), task="denoising", level=sigma, key=key)
+    reference, image = tasks.degrade(images.gray(original), task="denoising", level=sigma, key=key)
     return tasks.score(reference, after(image) if after else image, task="denoising", level=sigma)
 
 
-def compressed(picture: np.ndarray, quality: int, key: str = "", *, colour: int | None = None) -> Score:
+def compressed(original: np.ndarray, quality: int, key: str = "", *, colour: int | None = None) -> Score:
     """PSNR and SSIM of the luma of a JPEG; `colour` compresses the colour image, with Pillow's subsampling of it."""
-    reference = luma(picture)
-    if colour is None or picture.ndim == 2:
+    reference = luma(original)
+    if colour is None or original.ndim == 2:
         image = degradations.jpeg(reference, quality)
     else:
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=colour)
+        Image.fromarray(original).save(file, "JPEG", quality=quality, subsampling=colour)
         image = luma(np.asarray(Image.open(file)))
     return tasks.score(reference, image, task="jpeg", level=quality)
 
@@ -176,9 +176,9 @@ def changes(originals: Sequence[Picture], *, task: str, level: int) -> pd.DataFr
     task = tasks.task(task).name
     ways = {pitfall.name: pitfall.measure for pitfall in PITFALLS if pitfall.task == task}
     scores = {name: [] for name in ways}
-    for picture in originals:
+    for original in originals:
         for name, measure in ways.items():
-            scores[name].append(measure(picture.pixels, level, picture.name))
+            scores[name].append(measure(original.pixels, level, original.name))
     means = {name: np.mean(values, axis=0) for name, values in scores.items()}
     rows = [{"task": task, "level": level, "pitfall": name, "psnr": p, "ssim": s} for name, (p, s) in means.items()]
     table = pd.DataFrame(rows)
@@ -197,7 +197,7 @@ def size_change(model: nn.Module, originals: Sequence[Picture], *, sigma: int) -
     halves = {"half": datasets.half_gray, "full": images.gray}
     means = {}
     for size, channel in halves.items():
-        pictures = [Picture(picture.name, channel(picture.pixels)) for picture in originals]
+        pictures = [Picture(original.name, channel(original.pixels)) for original in originals]
         rows = evaluation.evaluate(model, pictures, run="", task="denoising", dataset="", level=sigma, progress=False)
         means[size] = rows[["psnr", "ssim"]].mean()
     change = (means["full"] - means["half"]).add_suffix("_change")

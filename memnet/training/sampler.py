@@ -47,7 +47,7 @@ class Patches:
         images = [p[: p.shape[0] // multiple * multiple, : p.shape[1] // multiple * multiple] for p in images]
         images = [p for p in images if min(p.shape) >= patch]
         if not images:
-            raise ValueError(f"no training picture holds a patch of {patch}x{patch} pixels")
+            raise ValueError(f"no training image holds a patch of {patch}x{patch} pixels")
         upright = [with_inputs(p, self.task, self.levels) for p in images]
         pairs = zip(images, upright, strict=True)
         stacks = upright + [transposed(p, stack, self.task, self.levels) for p, stack in pairs]
@@ -65,7 +65,7 @@ class Patches:
         self.first = cumulative(grid.prod(dim=1)).to(self.device)
         self.positions = int(grid.prod(dim=1).sum())
         if not self.positions:
-            raise ValueError(f"no training picture holds a patch of {self.patch}x{self.patch} pixels")
+            raise ValueError(f"no training image holds a patch of {self.patch}x{self.patch} pixels")
 
     def grown(self, times: int) -> "Patches":
         """The same images for patches of `times` the edge; ValueError when no image holds one."""
@@ -123,13 +123,13 @@ class Patches:
 
     def indices(self, position: Tensor, flips: Tensor) -> Tensor:
         """Places in a flat channel of the patches at `position` (N,), flipped by rows and columns; (N, P, P)."""
-        picture = torch.searchsorted(self.first, position, right=True) - 1
-        cell, columns = position - self.first[picture], self.columns[picture]
+        image = torch.searchsorted(self.first, position, right=True) - 1
+        cell, columns = position - self.first[image], self.columns[image]
         row, column = cell // columns * self.stride, cell % columns * self.stride
         along = torch.arange(self.patch, device=self.device).expand(2, len(position), self.patch)
         along = torch.where(flips, self.patch - 1 - along, along)
         rows, cols = row[:, None] + along[0], column[:, None] + along[1]
-        return (self.starts[picture, None] + rows * self.widths[picture, None])[:, :, None] + cols[:, None, :]
+        return (self.starts[image, None] + rows * self.widths[image, None])[:, :, None] + cols[:, None, :]
 
 
 def with_inputs(image: np.ndarray, task: Task, levels: Sequence[int]) -> np.ndarray:
