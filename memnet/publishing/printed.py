@@ -13,16 +13,6 @@ from memnet import paths
 
 MARK = "†"
 MARK_MEANS = f"{MARK} printed in the paper, but no independent copy of the number was found"
-PICTURES = {  # how many images each of the paper's test sets has (section 5.1)
-    "S14": 14,
-    "BSD200": 200,
-    "Set5": 5,
-    "Set14": 14,
-    "BSD100": 100,
-    "Urban100": 100,
-    "Classic5": 5,
-    "LIVE1": 29,
-}
 
 
 @cache

@@ -125,7 +125,7 @@ def measurement(run: str, found: pd.DataFrame) -> tuple[dict[str, float], int, s
 
 def set_size(dataset: str) -> int | None:
     """How many images a data set has; None for a folder of somebody's own."""
-    return len(datasets.EMBEDDED) if dataset == "embedded" else printed.PICTURES.get(dataset)
+    return len(datasets.names(dataset)) if dataset in ("embedded", *datasets.DATASETS) else None
 
 
 def networks(measured: pd.DataFrame) -> pd.DataFrame:

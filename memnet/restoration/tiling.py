@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from pathlib import Path, PurePosixPath
 
@@ -90,19 +91,33 @@ def restore_channel(
     `config`, sees whole images: ValueError for a `tile` of pixels without an `overlap`.
     """
     images.check_channel(channel)
-    if min(channel.shape) < SMALLEST:
-        mirrored = np.pad(channel, [(0, max(SMALLEST - size, 0)) for size in channel.shape], mode="symmetric")
-        y = restore_channel(model, mirrored, tile=tile, overlap=overlap, ensemble=ensemble, progress=progress)
-        return y[: channel.shape[0], : channel.shape[1]]
-    model = inference_form(model)
-    if ensemble:
-        mean, parts = np.zeros(channel.shape, np.float32), len(ORIENTATIONS)
-        for number, (mirrored, turns) in enumerate(ORIENTATIONS):
-            within = part_of(progress, number / parts, 1 / parts)
-            oriented = np.rot90(channel[:, ::-1] if mirrored else channel, turns)
-            y = np.rot90(restore_channel(model, oriented, tile=tile, overlap=overlap, progress=within), -turns)
-            mean += (y[:, ::-1] if mirrored else y) / parts
-        return mean
+    height, width = channel.shape
+    if min(height, width) < SMALLEST:
+        channel = np.pad(channel, [(0, max(SMALLEST - size, 0)) for size in channel.shape], mode="symmetric")
+    once = partial(restore_in_tiles, inference_form(model), tile=tile, overlap=overlap)
+    y = mean_over_orientations(once, channel, progress) if ensemble else once(channel, progress=progress)
+    return y[:height, :width]
+
+
+def mean_over_orientations(restore: Callable, channel: np.ndarray, progress: Callable[[float], None]) -> np.ndarray:
+    """The mean (H, W) over the eight orientations of what `restore(channel, progress=...)` makes of a channel."""
+    mean, parts = np.zeros(channel.shape, np.float32), len(ORIENTATIONS)
+    for number, (mirrored, turns) in enumerate(ORIENTATIONS):
+        oriented = np.rot90(channel[:, ::-1] if mirrored else channel, turns)
+        y = np.rot90(restore(oriented, progress=part_of(progress, number / parts, 1 / parts)), -turns)
+        mean += (y[:, ::-1] if mirrored else y) / parts
+    return mean
+
+
+def restore_in_tiles(
+    model: nn.Module,
+    channel: np.ndarray,
+    *,
+    tile: int | str | None,
+    overlap: int | None,
+    progress: Callable[[float], None],
+) -> np.ndarray:
+    """`restore_channel` of a channel of SMALLEST or more, in one orientation; whole where that fits."""
     if tile == "paper":
         tile, overlap = PAPER_TILE
     radius = getattr(getattr(model, "config", None), "receptive_field_radius", None)
