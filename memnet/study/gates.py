@@ -214,14 +214,15 @@ def worth(run: str, dataset: str, level: int, *, limit: int | None = None, fresh
 
 
 def observations(norms: dict[str, list[np.ndarray]], memories: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The observations of section 5.3 as numbers: observation, claim, measure, where, statistic, value, p, verdict.
+    """The observations of section 5.3 as numbers: a row for each observation, measure and network.
 
-    `norms` (of `gate_norms`) and `memories` (of `worth`) are those of one network a task, by its run. The paper judges
-    by the norms and gives no statistic. Ours: (1) the distance of Kolmogorov and Smirnov between the norms of two
-    networks, each on its own scale; (2) Kendall's tau between a gate's number and mean or variance of the measure, with
-    the exact one-sided p; (3) the share of gates in which the mean over memories is the larger one. Two trainings for
-    one task would differ too: (1) does not say how much of a distance is the task's. Raises ValueError for a network
-    that has not each kind of memory.
+    `norms` (of `gate_norms`) and `memories` (of `worth`) are those of one network a task, by its run. Columns:
+    observation, claim, measure, where, statistic, value, p, paper (its word: it judges by the norms and gives no
+    statistic), verdict. Ours: (1) the distance of Kolmogorov and Smirnov between the norms of two networks, each on its
+    own scale; (2) Kendall's tau between a gate's number and mean or variance of the measure, with the exact one-sided
+    p; (3) the share of gates in which the mean over memories is the larger one. Two trainings for one task would differ
+    too: (1) does not say how much of a distance is the task's. Raises ValueError for a network that has not each kind
+    of memory.
     """
     rows = differing_tasks(norms)
     for run, table in memories.items():
@@ -233,6 +234,7 @@ def observations(norms: dict[str, list[np.ndarray]], memories: dict[str, pd.Data
                 rows += [(number, name, run, *row) for number, row in strongest_memories(kinds).items()]
     table = pd.DataFrame(rows, columns=["observation", "measure", "where", "statistic", "value", "p", "verdict"])
     table.insert(1, "claim", table.observation.map(OBSERVATIONS))
+    table.insert(len(table.columns) - 1, "paper", "supported")
     return table.sort_values("observation", kind="stable", ignore_index=True)
 
 
@@ -282,10 +284,11 @@ def support(observations: pd.DataFrame) -> pd.DataFrame:
     """How many networks (for observation 1: pairs of them) each measure supports an observation with: a row for each.
 
     Of observation 2 the part about means. `observations` are those of `observations`, with a column `networks` that
-    names their kind; columns: networks, observation, claim, and each of MEASURES.
+    names their kind; columns: networks, observation, claim, paper, and each of MEASURES.
     """
     rows = observations[~observations.statistic.str.startswith("variance")]
-    held = rows.assign(held=rows.verdict == "supported").groupby(["networks", "observation", "claim", "measure"]).held
+    key = ["networks", "observation", "claim", "paper", "measure"]
+    held = rows.assign(held=rows.verdict == "supported").groupby(key).held
     counts = held.sum().astype(str) + " of " + held.count().astype(str)
     order = list(dict.fromkeys(rows.networks))
     table = counts.unstack().reindex(columns=list(MEASURES.values())).fillna("").reset_index()
