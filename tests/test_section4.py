@@ -58,7 +58,7 @@ def test_every_layer_of_a_dense_block_sees_all_before_it():
 def test_the_claims_about_gates_as_counts():
     costs = section4.gate_costs("M6R6")
     assert costs.weights.tolist() == [233_472, 221_184, 1_327_104]
-    assert costs.share[0] == pytest.approx(233_472 / 676_992)
+    assert costs.ratio[0] == pytest.approx(233_472 / 676_992)
 
 
 def test_gradients_are_those_of_every_application_and_leave_the_network_alone():

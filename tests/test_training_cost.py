@@ -23,16 +23,31 @@ def test_the_pixels_of_a_run_are_those_of_all_its_stages_and_its_parents():
 
 def test_a_curve_without_noise_is_found_and_its_cost_with_it():
     pixels = np.array([5.0, 5.0, 30.0, 80.0, 400.0, 2000.0])
-    curve = training_cost.fit(pixels, 34.5 - 4 * pixels**-0.4)
+    curve = training_cost.fit(pixels, psnr := 34.5 - 4 * pixels**-0.4)
     assert np.allclose(curve[:3], (34.5, 4, 0.4), atol=1e-6)
     cost = training_cost.cost(curve, 34.0, seconds_per_pixel=1e-6)
     assert np.isclose(cost.pixels, 8**2.5)  # 0.5 = 4 p ** -0.4
     assert np.isclose(cost.hours, 8**2.5 / 3600)
     assert cost.reached == 1
+    left_out = training_cost.without_each(pd.DataFrame({"run": list("abcdef"), "pixels": pixels, "psnr": psnr}))
+    assert np.allclose(left_out.predicted, psnr)
+    assert np.allclose(left_out[["top", "low", "high"]], 34.5)
     never = training_cost.cost(curve, 34.6, seconds_per_pixel=1e-6)
     assert (never.pixels, never.reached) == (np.inf, 0)
-    assert "reaches 34.00 dB after 181 million pixels" in training_cost.verdict(cost, "a GPU")
-    assert "does not reach 34.60 dB" in training_cost.verdict(never, "a GPU")
+    assert "reaches 34.00 dB after 181 million pixels" in training_cost.verdict(cost, "a GPU", left_out)
+    assert "does not reach 34.60 dB" in training_cost.verdict(never, "a GPU", left_out)
+
+
+def test_a_training_that_the_curve_rests_on_is_named():
+    pixels = np.array([7.0, 7.0, 7.0, 37.0, 37.0, 84.0, 1849.0])
+    psnr = np.array([32.0, 31.9, 32.1, 33.0, 33.0, 33.1, 33.8])
+    table = pd.DataFrame({"run": list("abcdefg"), "pixels": pixels, "psnr": psnr})
+    left_out = training_cost.without_each(table).set_index("run", drop=False)
+    assert left_out.top["g"] < 33.3 < 33.8 < left_out.top.drop("g").min()
+    assert left_out.predicted["g"] < left_out.low.drop("g").min()
+    cost = training_cost.cost(training_cost.fit(pixels, psnr), 35.0, seconds_per_pixel=1e-6)
+    sentence = f"rests most on g, which has 33.80 dB. Without this one training it rises to {left_out.top['g']:.2f} dB"
+    assert sentence in training_cost.verdict(cost, "a GPU", left_out)
 
 
 def test_the_band_widens_where_there_are_no_points():

@@ -16,7 +16,8 @@ def gradient_profiles(profiles: dict[str, np.ndarray], title: str = "") -> Drawi
         axes = figure.subplots()
         for number, (name, norms) in enumerate(profiles.items()):
             marker = MARKERS[number % len(MARKERS)]
-            axes.semilogy(range(1, len(norms) + 1), norms, marker=marker, ms=3, label=name, **style.line_style(number))
+            line = style.line_style(number) if number < len(COLOURS) else {"color": GREY, "ls": "--"}
+            axes.semilogy(range(1, len(norms) + 1), norms, marker=marker, ms=3, label=name, **line)
         axes.set(xlabel="convolution, from the input to the output", ylabel="norm of the gradient", title=title)
         figure.legend(loc="outside right center")
         return figure

@@ -61,6 +61,6 @@ def training_curves(logs: dict[str, pd.DataFrame], title: str = "") -> Drawing:
             loss.semilogy(log.step, log.loss, **line)
         gain.set(xlabel="step", ylabel="gain over the input (dB)", title="on validation images")
         loss.set(xlabel="step", ylabel="loss (eq. 12)", title="training patches")
-        gain.legend()
+        figure.legend(handles=gain.get_lines(), loc="outside right center")
         figure.suptitle(title)
         return figure

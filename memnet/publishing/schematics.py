@@ -253,7 +253,7 @@ def draw_recursion(axes: Axes, config: Config) -> None:
     arrow(axes, (end + 0.26, y), (end + 0.8, y))
     axes.text(end + 0.9, y, "$H^r$", ha="left", va="center")
     way(axes, (1.75, y), (1.75, y + 1.5), (end, y + 1.5), (end, y + 0.26))
-    label(axes, (WIDTH / 2, y + 1.5), "$H^{r-1}$: short-term memory passes unchanged")
+    label(axes, (WIDTH / 2, y + 1.5), "$H^{r-1}$ is added unchanged")
     axes.text(WIDTH / 2, 0.35, f"every arrow: (N, {config.channels}, H, W)", ha="center", va="center", color=BLUE)
 
 

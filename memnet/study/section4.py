@@ -114,14 +114,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "MemNet": lambda: MemNet(MEMNET),
     "MemNet, basic": lambda: MemNet(variant(MEMNET, "basic")),
 }
-CONNECTIONS = {  # what a layer or block sees of earlier states, and what decides how much of them passes
+CONNECTIONS = {  # what a layer or a gate sees of earlier states, and what decides how much of them passes
     "plain": ("the layer before", "nothing"),
     "skip": ("the layer before, and one mirror layer", "nothing: a sum"),
-    "Highway": ("the layer before", "a sigmoid of the input, for each pixel"),
+    "Highway": ("the layer before", "a sigmoid of the input, for each pixel and map"),
     "DRCN-like": ("the layer before", "nothing"),
     "dense block": ("all layers before", "learned weights, 3x3"),
-    "MemNet_NL": ("the recursions of its own block", "learned weights, 1x1"),
-    "MemNet": ("the recursions of its own block, and all blocks before", "learned weights, 1x1"),
+    "MemNet_NL": ("a gate: the recursions of its block", "learned weights, 1x1"),
+    "MemNet": ("a gate: the recursions of its block, and all blocks before", "learned weights, 1x1"),
     "MemNet, basic": ("as MemNet, one prediction", "learned weights, 1x1"),
 }
 
@@ -195,7 +195,7 @@ def summary(trained: dict[str, tuple[nn.Module, pd.DataFrame]], x: Tensor) -> pd
     for name, (network, log) in trained.items():
         weights = size.parameters(network)["convolution_weights"]
         rows.append((name, *CONNECTIONS[name], weights, log.gain.iloc[-1], kept(network, x)))
-    return pd.DataFrame(rows, columns=["network", "a layer sees", "what decides", "weights", "gain", "kept"])
+    return pd.DataFrame(rows, columns=["network", "a layer or gate sees", "what decides", "weights", "gain", "kept"])
 
 
 def gate_costs(preset: str = "M6R6") -> pd.DataFrame:
@@ -210,4 +210,4 @@ def gate_costs(preset: str = "M6R6") -> pd.DataFrame:
         ("3x3 transform gates, one a residual function", config.blocks * config.recursions * transform),
     ]
     table = pd.DataFrame(rows, columns=["gates", "weights"])
-    return table.assign(share=table.weights / int(layers.weights.sum()))
+    return table.assign(ratio=table.weights / int(layers.weights.sum()))

@@ -133,19 +133,40 @@ def cost(curve: Curve, psnr: float, seconds_per_pixel: float) -> pd.Series:
     )
 
 
-def verdict(found: pd.Series, hardware: str) -> str:
-    """What a `cost` says, in sentences; `hardware` is what its hours are of."""
+def without_each(table: pd.DataFrame) -> pd.DataFrame:
+    """How much the curve rests on single points: `fit` without one of the trainings, a row for each.
+
+    Columns: run (left out); psnr (its own) and predicted (of the curve without it, at its pixels); top of that curve,
+    with low and high, between which 90 % of its refits have their top; all in dB. `table` is that of `trainings`.
+    """
+    rows = []
+    for row in table.itertuples():
+        others = table.drop(row.Index)
+        curve = fit(others.pixels.to_numpy(), others.psnr.to_numpy())
+        low, high = np.percentile(curve.refits[:, 0], [5, 95])
+        rows.append((row.run, row.psnr, value(curve, row.pixels), curve.top, low, high))
+    return pd.DataFrame(rows, columns=["run", "psnr", "predicted", "top", "low", "high"])
+
+
+def verdict(found: pd.Series, hardware: str, left_out: pd.DataFrame) -> str:
+    """What a `cost` and its `without_each` say, in sentences; `hardware` is what the hours are of."""
     low, high, least = (found[name] for name in ("top, low", "top, high", "pixels, least"))
     text = f"The curve rises to {found.top:.2f} dB (90 % of the refits: {low:.2f} to {high:.2f} dB). "
     if np.isfinite(found.pixels):
         text += f"It reaches {found.target:.2f} dB after {found.pixels:,.0f} million pixels: {found.hours:,.1f} hours"
-        return f"{text} on {hardware}."
-    text += f"So more of the same training does not reach {found.target:.2f} dB by the best curve, "
-    text += f"and does by {found.reached:.0%} of the refits."
-    if np.isfinite(least):
-        text += f" A twentieth of them needs {least:,.0f} million pixels or fewer"
+        text += f" on {hardware}."
+    else:
+        text += f"It does not reach {found.target:.2f} dB; {found.reached:.0%} of the refits do."
+    if np.isinf(found.pixels) and np.isfinite(least):
+        text += f" The 5 % that are fastest take {least:,.0f} million pixels or fewer"
         text += f": {found['hours, least']:,.1f} hours on {hardware}."
-    return text
+    one = left_out.loc[(left_out.top - found.top).abs().idxmax()]
+    others = left_out.top.drop(one.name)
+    return text + (
+        f"\n\nThe curve rests most on {one.run}, which has {one.psnr:.2f} dB. Without this one training it rises to "
+        f"{one.top:.2f} dB (90 % of the refits: {one.low:.2f} to {one.high:.2f} dB). Without one of the others it "
+        f"rises to {others.min():.2f} to {others.max():.2f} dB."
+    )
 
 
 def seconds_per_pixel(run: str) -> float:
