@@ -1,5 +1,7 @@
 """What a reader meets in a notebook: errors in one sentence, whole sentences in tables, no noise."""
 
+import re
+
 import nbformat
 import pandas as pd
 import pytest
@@ -42,6 +44,14 @@ def test_sentences_in_tables_are_aligned_to_the_left_and_numbers_are_not():
     wide = pd.DataFrame([["a"] * 9])
     with pd.option_context("display.max_columns", 4):  # the others are left out
         assert in_notebook.html_of(wide) == wide._repr_html_()
+
+
+def test_formatted_tables_have_their_sentences_to_the_left_too():
+    table = pd.DataFrame({"claim": ["a sentence"], "psnr": [1.5]})
+    html = in_notebook.html_of_styled(table.style.format(precision=1).hide())
+    style, rows = html.split("</style>")
+    assert re.findall(r"(t[hd])\.(col\d) \{\s*text-align: left", style) == [("th", "col0"), ("td", "col0")]
+    assert ">a sentence<" in rows
 
 
 @pytest.mark.notebooks

@@ -140,6 +140,14 @@ def draw_training():
     return plots.training_curves({"sr-M6R6": log, "sr-M6R6-NL": log + 0.1})
 
 
+def test_the_names_of_many_trainings_cover_no_curve():
+    log = pd.DataFrame({"step": [1, 2, 3], "loss": [0.1, 0.02, 0.01], "gain": [0.0, 1.0, 2.0]})
+    figure = plots.training_curves({f"network {number}": log + number for number in range(8)})
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert not any(legend.overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
 FIGURES = {
     "structures": lambda: schematics.structures(PRESETS["plain"], PRESETS["skip"], PRESETS["M6R6"]),
     "basic": lambda: schematics.network(variant(PRESETS["M6R6"], "basic")),

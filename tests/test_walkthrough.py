@@ -19,6 +19,7 @@ def test_every_equation_from_1_to_12_stands_beside_lines_of_the_source():
     html = EquationTable(walkthrough.EQUATIONS)._repr_html_()
     assert all(equation.source for equation in walkthrough.EQUATIONS)
     assert "state = state + self.conv2(norm2(residual).relu())" in html
+    assert html.count("word-break: normal") == 12  # JupyterLab breaks lines of code within words
 
 
 def test_a_line_that_left_the_source_is_missed():

@@ -6,6 +6,7 @@ from html import escape
 from memnet.study.walkthrough import Equation
 
 CELL = "text-align: left; vertical-align: top; white-space: normal"
+CODE = "min-width: 36ch; background: none; white-space: pre-wrap; word-break: normal"  # lines break between words
 
 
 class EquationTable:
@@ -28,7 +29,7 @@ def html_row(equation: Equation) -> str:
     cells = (
         f"({equation.number})",
         f"${equation.latex}$<br>{escape(equation.meaning)}",
-        f"<pre>{escape(equation.source)}</pre><small>{escape(equation.function.__qualname__)}</small>",
+        f'<pre style="{CODE}">{escape(equation.source)}</pre><small>{escape(equation.function.__qualname__)}</small>',
         escape(equation.shape),
     )
     return f"<tr>{''.join(f'<td style={CELL!r}>{cell}</td>' for cell in cells)}</tr>"

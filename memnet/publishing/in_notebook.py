@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from memnet import paths
 from memnet.publishing.items import IMAGES
@@ -23,6 +24,7 @@ def setup(weights: str = "") -> None:
         return
     shell.set_custom_exc((ValueError, KeyboardInterrupt), one_sentence)
     shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, html_of)
+    shell.display_formatter.formatters["text/html"].for_type(Styler, html_of_styled)
     shell.display_formatter.formatters["text/plain"].for_type(
         Path, lambda path, printer, cycle: printer.text(short(path))
     )
@@ -41,6 +43,13 @@ def html_of(table: pd.DataFrame) -> str:
     left = [not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
     head = "<tr".join(aligned(row, "th", [False] * table.index.nlevels + left) for row in head.split("<tr"))
     return "<tbody>".join([head, "<tr".join(aligned(row, "td", left) for row in body.split("<tr"))])
+
+
+def html_of_styled(table: Styler) -> str:
+    """The same for a table with formats of its own."""
+    texts = [name for name, kind in table.data.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    to_the_left = [{"selector": "th, td", "props": "text-align: left"}]
+    return table.set_table_styles(dict.fromkeys(texts, to_the_left), overwrite=False)._repr_html_()
 
 
 def aligned(row: str, tag: str, left: list[bool]) -> str:

@@ -156,7 +156,7 @@ def verdict(found: pd.Series, hardware: str, left_out: pd.DataFrame) -> str:
         text += f"It reaches {found.target:.2f} dB after {found.pixels:,.0f} million pixels: {found.hours:,.1f} hours"
         text += f" on {hardware}."
     else:
-        text += f"It does not reach {found.target:.2f} dB; {found.reached:.0%} of the refits do."
+        text += f"It does not reach {found.target:.2f} dB; {100 * found.reached:.0f} % of the refits do."
     if np.isinf(found.pixels) and np.isfinite(least):
         text += f" The 5 % that are fastest take {least:,.0f} million pixels or fewer"
         text += f": {found['hours, least']:,.1f} hours on {hardware}."
