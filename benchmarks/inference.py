@@ -23,10 +23,11 @@ from memnet.study import size
 
 PEAK = """import sys, numpy as np, torch
 from pathlib import Path
+from memnet.network import memory
 from memnet.network.model import PRESETS, build
-from memnet.restoration import arrays, tiling
+from memnet.restoration import arrays
 height, width = int(sys.argv[1]), int(sys.argv[2])
-tiling.free_memory = lambda device: int(sys.argv[3])
+memory.free = lambda device: int(sys.argv[3])
 model = build(PRESETS["M6R6"]).eval()
 torch.nn.init.zeros_(model.reconnet.conv.weight)
 

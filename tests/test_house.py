@@ -33,7 +33,7 @@ ORDER = {  # of the modules in each package, from the top down: a module imports
     "restoration": "export files hints arrays tiling",
     "protocol": "datasets tasks degradations metrics images",
     "imagefiles": "photographs metadata pixels containers",
-    "network": "checkpoints folded growth runtime model",
+    "network": "checkpoints folded growth memory runtime model",
 }
 MODULES = [
     "cli",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from memnet.imagefiles import photographs
+from memnet.network import memory
 from memnet.network.model import Config, build
 from memnet.protocol import datasets, degradations, images, tasks
 from memnet.restoration import arrays, files, tiling
@@ -231,7 +232,7 @@ def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
     seen = []
     predict = tiling.predict
     monkeypatch.setattr(tiling, "predict", lambda net, part, progress: seen.append(part.shape) or predict(net, part))
-    monkeypatch.setattr("memnet.restoration.tiling.free_memory", lambda device: 100_000)
+    monkeypatch.setattr("memnet.network.memory.free", lambda device: 100_000)
     np.testing.assert_allclose(tiling.restore_channel(model, image), whole, atol=1e-6)
     edge = tiling.largest_edge(model)
     assert len(seen) > 1
@@ -239,7 +240,7 @@ def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
 
 
 def test_what_is_free_is_what_the_system_says():
-    free = tiling.free_memory(torch.device("cpu"))
+    free = memory.free(torch.device("cpu"))
     assert 10**7 < free < 10**14
 
 
@@ -296,11 +297,11 @@ def test_alpha_is_enlarged_with_the_picture(tmp_path, identity, colour_picture):
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux says so in this way")
 def test_free_memory_falls_with_what_is_taken(monkeypatch, tmp_path):
     report = tmp_path / "meminfo"
-    monkeypatch.setattr("memnet.restoration.tiling.group_memory", lambda root, membership: [])
-    monkeypatch.setattr(tiling, "Path", lambda name: report if name == "/proc/meminfo" else Path(name))
+    monkeypatch.setattr("memnet.network.memory.left_in_groups", lambda root, membership: [])
+    monkeypatch.setattr(memory, "Path", lambda name: report if name == "/proc/meminfo" else Path(name))
     for kilobytes in (123, 4567):
         report.write_text(f"MemTotal: 999999 kB\nMemAvailable: {kilobytes} kB\n")
-        assert tiling.free_memory(torch.device("cpu")) == 1024 * kilobytes
+        assert memory.free(torch.device("cpu")) == 1024 * kilobytes
 
 
 def test_links_that_lead_in_a_circle_keep_no_other_picture_from_it(tmp_path, colour_picture):
@@ -312,7 +313,7 @@ def test_links_that_lead_in_a_circle_keep_no_other_picture_from_it(tmp_path, col
 
 
 def test_limits_on_memory_of_a_group_and_of_those_around_it_are_asked(tmp_path):
-    assert tiling.group_memory(tmp_path, "0::/user/job\n") == []
+    assert memory.left_in_groups(tmp_path, "0::/user/job\n") == []
 
     def limit(folder, most, used, unused):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
@@ -323,7 +324,7 @@ def test_limits_on_memory_of_a_group_and_of_those_around_it_are_asked(tmp_path):
     limit("user", 3000, 1000, 100)
     limit("", 500, 900, 0)
     limit("elsewhere", 1, 1, 0)
-    assert tiling.group_memory(tmp_path, "0::/user/job\n") == [2100, 0]
+    assert memory.left_in_groups(tmp_path, "0::/user/job\n") == [2100, 0]
 
 
 def test_limits_on_memory_of_version_1_are_asked(tmp_path):
@@ -332,7 +333,7 @@ def test_limits_on_memory_of_version_1_are_asked(tmp_path):
     for name, text in {"limit_in_bytes": "500", "usage_in_bytes": "400", "stat": "total_inactive_file 30"}.items():
         (folder / f"memory.{name}").write_text(f"{text}\n")
     membership = "5:cpu,cpuacct:/slurm\n4:memory:/slurm/job_7\n"
-    assert tiling.group_memory(tmp_path, membership) == [130]
+    assert memory.left_in_groups(tmp_path, membership) == [130]
 
 
 @pytest.mark.parametrize(("luma_only", "lowest", "highest"), [(False, 30, 34), (True, 21, 23)])
@@ -389,7 +390,7 @@ def test_a_damaged_network_is_refused(identity):
 
 
 def test_an_image_that_no_memory_holds_is_refused_before_it_is_tried(identity, monkeypatch):
-    monkeypatch.setattr(tiling, "free_memory", lambda device: 1000)
+    monkeypatch.setattr(memory, "free", lambda device: 1000)
     with pytest.raises(MemoryError, match="the image itself needs"):
         arrays.restore(np.zeros((20, 20)), task="jpeg", model=identity)
 

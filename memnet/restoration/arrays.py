@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from memnet import checks
+from memnet.network import memory
 from memnet.network.folded import unseen
 from memnet.protocol import degradations, images, tasks
 from memnet.protocol.tasks import Task
@@ -46,7 +47,7 @@ def restore(
     chroma = image.ndim == 3 and not luma_only and task.chroma_shrink
     shrinks = [1, chroma, chroma] if chroma else [1]  # of Y, Cb and Cr
     height, width = (size * (scale or 1) for size in image.shape[:2])
-    tiling.check_memory(height * width * (8 + 4 * len(shrinks) + image.ndim * image.dtype.itemsize))
+    memory.check(height * width * (8 + 4 * len(shrinks) + image.ndim * image.dtype.itemsize))
     costs, done, changes = [1 / shrink**2 for shrink in shrinks], 0, []
     for channel, shrink in enumerate(shrinks):
         seen_by_network = shrunk(enlarged_channel(image, channel, scale), shrink)

@@ -13,11 +13,12 @@ from torch import nn
 
 from memnet.imagefiles import photographs
 from memnet.imagefiles.photographs import MAX_PIXELS, Photograph
+from memnet.network import memory
 from memnet.network.folded import unseen
 from memnet.protocol import images, tasks
 from memnet.protocol.datasets import picture_files, unique_stems
 from memnet.protocol.tasks import Task
-from memnet.restoration import arrays, tiling
+from memnet.restoration import arrays
 from memnet.restoration.hints import hint
 
 INVISIBLE = 0.02  # of full opacity: what is less opaque has no colour of its own
@@ -169,7 +170,7 @@ def restore_file(
         check_target(source, path, overwrite=overwrite)
     photograph = photographs.read_photograph(source, max_pixels=max_pixels)
     seen = with_colours_everywhere(photograph.pixels, photograph.alpha)
-    with tiling.memory_errors():
+    with memory.errors():
         pixels = arrays.restore(
             seen,
             task=task,

@@ -1,25 +1,21 @@
 """Predict one channel of any size: whole, or in tiles that fit the memory and leave no seam."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import product
-from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import nn
 
 from memnet import checks
+from memnet.network import memory
 from memnet.network.folded import InferenceNet, inference_form, unseen
 from memnet.network.runtime import cudnn, device_of, evaluating
 from memnet.protocol import images
 
 MOST_MEMORY = 4 * 2**30  # bytes that a tile may take; smaller where less than twice that is free
-UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken to be free where the system does not say
 MAPS_AT_WORK = 8  # feature maps of an image's size that a network holds beside its memories
-GROUP_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-GROUP_V2 = ("memory.max", "memory.current", "inactive_file")
 ORIENTATIONS = tuple(product((False, True), range(4)))  # mirrored or not, quarter turns
 SMALLEST = 8  # pixels: smaller images are mirrored to this edge, as networks shift the mean of 1x1 by 80 gray levels
 PAPER_TILE = (134, 8)  # the authors' own inference: windows of 150 pixels that share 16 with their neighbour
@@ -147,59 +143,8 @@ def largest_edge(model: nn.Module) -> int:
     """Edge in pixels of the largest square that a network takes at once, with half of the memory that is free."""
     config = model.config
     maps = MAPS_AT_WORK + getattr(config, "blocks", 1)
-    room = min(free_memory(device_of(model)) // 2, MOST_MEMORY)
+    room = min(memory.free(device_of(model)) // 2, MOST_MEMORY)
     return max(int((room / (4 * config.channels * maps)) ** 0.5), 2 * config.receptive_field_radius + 64)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device; UNKNOWN_MEMORY where the system does not say."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    report = Path("/proc/meminfo")
-    if not report.exists():
-        return UNKNOWN_MEMORY
-    lines = dict(line.split(":", 1) for line in report.read_text().splitlines())
-    groups = Path("/proc/self/cgroup")
-    limits = group_memory(Path("/sys/fs/cgroup"), groups.read_text()) if groups.exists() else []
-    return min([int(lines["MemAvailable"].split()[0]) * 1024, *limits])
-
-
-def group_memory(root: Path, membership: str) -> list[int]:
-    """Bytes left of each limit on the control groups of a process: containers, Slurm jobs, systemd units.
-
-    `root` is where control groups of version 2 or 1 are mounted, `membership` the content of /proc/self/cgroup. A limit
-    may be set on the group itself or on any group around it. Files in the cache that are not in use count as free.
-    """
-    left = []
-    for line in membership.splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        mount, names = (root / "memory", GROUP_V1) if controllers else (root, GROUP_V2)
-        group = PurePosixPath(path.lstrip("/"))
-        for folder in (mount / part for part in (group, *group.parents)):
-            left += memory_of_group(folder, *names)
-    return left
-
-
-def memory_of_group(folder: Path, limit: str, used: str, unused: str) -> list[int]:
-    """Bytes left of the limit of one control group; nothing where it has none or says nothing."""
-    try:
-        most = (folder / limit).read_text().strip()
-        if most == "max":
-            return []
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return [max(int(most) - int((folder / used).read_text()) + int(stat.get(unused, 0)), 0)]
-    except OSError:
-        return []
-
-
-def check_memory(bytes_needed: int) -> None:
-    """Raise MemoryError when the processor has less free memory than an image itself will need."""
-    free = free_memory(torch.device("cpu"))
-    if bytes_needed > free:
-        needed, there = (f"{number / 2**30:.1f} GiB" for number in (bytes_needed, free))
-        raise MemoryError(f"the image itself needs {needed} of memory, and {there} are free")
 
 
 def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[tuple, tuple, tuple]]:
@@ -217,14 +162,3 @@ def tiles(shape: tuple[int, int], *, size: int, overlap: int) -> Iterator[tuple[
                 inner.append(slice(begin - first, end - first))
                 place.append(slice(begin, end))
             yield tuple(seen), tuple(inner), tuple(place)
-
-
-@contextmanager
-def memory_errors() -> Iterator[None]:
-    """Make torch's complaints of too little memory MemoryError, as numpy's are."""
-    try:
-        yield
-    except RuntimeError as error:  # torch has a class of its own for this on a GPU alone
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise MemoryError from error
-        raise

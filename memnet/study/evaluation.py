@@ -9,6 +9,7 @@ import pandas as pd
 from torch import nn
 from tqdm import tqdm
 
+from memnet.network import memory
 from memnet.network.folded import inference_form
 from memnet.protocol import datasets, metrics, tasks
 from memnet.protocol.datasets import Picture
@@ -142,7 +143,7 @@ def folder_rows(
             wrong.append(str(error))
             continue
         try:
-            with tiling.memory_errors():
+            with memory.errors():
                 scores = evaluate_image(
                     model, image, task=task, level=level, tile=tile, ensemble=ensemble, intermediate=False
                 )

@@ -13,11 +13,10 @@ import torch
 from torch import nn
 
 from memnet import paths
-from memnet.network import checkpoints
+from memnet.network import checkpoints, memory
 from memnet.network.growth import added_norms, grow
 from memnet.network.model import Config, PlainConfig, build
 from memnet.protocol import datasets
-from memnet.restoration import tiling
 from memnet.study import provenance, registry
 from memnet.study.registry import Experiment
 from memnet.training import budget, distributed, loop, selection
@@ -288,7 +287,7 @@ def check_memory(network: Config | PlainConfig, config: TrainingConfig, device: 
     bytes_each = 2 if config.precision == "bfloat16" else 4
     pixels = config.batch * config.patch**2 // distributed.world_size()
     needed = bytes_each * pixels * network.channels * network.longest_path
-    if needed > (free := tiling.free_memory(torch.device(device))):
+    if needed > (free := memory.free(torch.device(device))):
         words = f"{config.batch} patches of {config.patch}x{config.patch} need {needed / 2**30:,.0f} GiB or more"
         raise ValueError(f"{words}, and {free / 2**30:,.1f} GiB are free: choose a smaller batch or patch")
 
@@ -297,13 +296,10 @@ def check_memory(network: Config | PlainConfig, config: TrainingConfig, device: 
 def memory_errors() -> Iterator[None]:
     """ValueError in place of what torch says when memory is not enough."""
     try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-            raise ValueError(
-                "this training needs more memory than there is: choose a smaller batch or patch"
-            ) from error
-        raise
+        with memory.errors():
+            yield
+    except MemoryError as error:
+        raise ValueError("this training needs more memory than there is: choose a smaller batch or patch") from error
 
 
 # ------------------------------------------------------------------------------------------------------- how it ends
