@@ -28,6 +28,11 @@ class CodeExercise:
     solution: Callable
     package: Callable
     mistakes: tuple[tuple[str, Callable], ...] = ()
+    asked = "the name of your function"
+
+    def worked(self) -> Callable:
+        """What the worked solution answers: the function itself."""
+        return self.solution
 
     def check(self, function: object) -> str:
         """In words, whether a function is right, and what may be wrong with it; one sentence whatever it raises."""
@@ -87,10 +92,6 @@ def gate_unit(long_term, short_term, norm, conv):
     return conv(norm(gate_input).relu())  # eq. 9
 
 
-def gate_of_package(long_term, short_term, norm, conv):
-    return given_block()[0].gate_unit(torch.cat([*long_term, *short_term], dim=1))
-
-
 def unit_arguments() -> tuple:
     """state, conv1, conv2, norms1, norms2."""
     block, memory = given_block()
@@ -105,10 +106,6 @@ def recursive_unit(state, conv1, conv2, norms1, norms2):
         state = state + residual  # eq. 5
         states.append(state)
     return states
-
-
-def unit_of_package(state, conv1, conv2, norms1, norms2):
-    return given_block()[0].recursive_unit(state)
 
 
 def without_skip(state, conv1, conv2, norms1, norms2):
@@ -130,10 +127,6 @@ def memory_block(memory, recursive_unit, gate_unit):
     return gate_unit(torch.cat([*memory, *states], dim=1))  # eqs. 8-10
 
 
-def block_of_package(memory, recursive_unit, gate_unit):
-    return given_block()[0](memory)
-
-
 def loss_arguments() -> tuple:
     """y, y_m (a list), clean, alpha."""
     generator = torch.Generator().manual_seed(0)
@@ -145,11 +138,6 @@ def loss(y, y_m, clean, alpha):
     final = (y - clean).square().mean()
     intermediate = sum((prediction - clean).square().mean() for prediction in y_m) / len(y_m)
     return alpha * final + (1 - alpha) * intermediate  # eq. 12
-
-
-def loss_of_package(y, y_m, clean, alpha):
-    given = SimpleNamespace(predictions=lambda x: (y, y_m))
-    return supervised_loss(given, y, clean, alpha=alpha)
 
 
 def density_arguments() -> tuple:
@@ -168,17 +156,13 @@ def spectral_density(image):
     return np.array([power[circle == k].mean() for k in range(size // 2 + 1)])
 
 
-def density_of_package(image):
-    return spectra.spectral_density(image, "none")
-
-
 CODE_EXERCISES = {
     "gate_unit": CodeExercise(
         "Write gate_unit(long_term, short_term, norm, conv): B_m from two lists of memories.",
         "concatenate all memories along the channels (dim=1), then norm, ReLU, conv",
         gate_arguments,
         gate_unit,
-        gate_of_package,
+        lambda long, short, norm, conv: given_block()[0].gate_unit(torch.cat([*long, *short], dim=1)),
         (
             ("the long-term memory comes first", lambda long, short, *layers: gate_unit(short, long, *layers)),
             (
@@ -192,7 +176,7 @@ CODE_EXERCISES = {
         "in each recursion: norm, ReLU, conv1, norm, ReLU, conv2, and add the state; the norms are its own",
         unit_arguments,
         recursive_unit,
-        unit_of_package,
+        lambda state, *layers: given_block()[0].recursive_unit(state),
         (
             ("each recursion adds its input to the residual (eq. 5)", without_skip),
             ("all R states are asked for, not the last one R times", lambda *a: [recursive_unit(*a)[-1]] * len(a[3])),
@@ -203,7 +187,7 @@ CODE_EXERCISES = {
         "the recursive unit starts from the last memory; the gate unit takes one tensor: all memories, then all states",
         block_arguments,
         memory_block,
-        block_of_package,
+        lambda memory, *units: given_block()[0](memory),
         (
             (
                 "the recursive unit starts from B_{m-1}, the last memory, not from B_0",
@@ -216,7 +200,9 @@ CODE_EXERCISES = {
         "alpha times the mean squared error of y, plus (1 - alpha) times the mean of those of y_1 .. y_M",
         loss_arguments,
         loss,
-        loss_of_package,
+        lambda y, y_m, clean, alpha: supervised_loss(
+            SimpleNamespace(predictions=lambda x: (y, y_m)), y, clean, alpha=alpha
+        ),
         (
             ("leave out the factor 1/2", lambda *a: loss(*a) / 2),
             ("alpha belongs to y, and 1 - alpha to y_1 .. y_M", lambda y, y_m, c, alpha: loss(y, y_m, c, 1 - alpha)),
@@ -231,7 +217,7 @@ CODE_EXERCISES = {
         "a frequency belongs to circle k when size times its distance from 0 (cycles per pixel), rounded, is k",
         density_arguments,
         spectral_density,
-        density_of_package,
+        lambda image: spectra.spectral_density(image, "none"),
         (
             ("divide the power by the number of pixels", lambda image: spectral_density(image) * image.size),
             ("power is the square of the absolute value", lambda image: np.sqrt(spectral_density(image))),

@@ -14,6 +14,8 @@ from memnet.protocol import datasets, degradations, metrics, tasks
 from memnet.study import gates, size, spectra
 from memnet.study.code_exercises import CODE_EXERCISES, CodeExercise
 
+TWO_DECIMALS = 0.005  # an answer that is rounded to two decimals is right
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -24,6 +26,22 @@ class Exercise:
     solution: Callable[[], object]
     measured: Callable[[], object]
     tolerance: float = 1e-6  # relative
+    asked = "your answer"
+
+    def worked(self) -> object:
+        """What the worked solution answers: a value."""
+        return self.solution()
+
+    def check(self, answer: object) -> str:
+        """In words, whether a number, list, array or tensor is right, and what may be wrong with it."""
+        try:
+            found, right = as_array(answer), as_array(self.measured())
+        except (TypeError, ValueError, RuntimeError):
+            return f"wrong: a number or an array of numbers is asked for, got {type(answer).__name__}"
+        if found.shape != right.shape:
+            return f"wrong: the answer has the shape {right.shape}, got {found.shape}"
+        close = np.allclose(found, right, rtol=self.tolerance, atol=TWO_DECIMALS + 1e-7)
+        return "right" if close else f"wrong: {self.hint}"
 
 
 def given_images() -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +221,6 @@ EXERCISES = {
     ),
     **CODE_EXERCISES,
 }
-TWO_DECIMALS = 0.005  # an answer that is rounded to two decimals is right
 
 
 def exercise(name: str) -> Exercise | CodeExercise:
@@ -219,18 +236,7 @@ def check(name: str, answer: object = None) -> str:
     "wrong" comes with a hint. Numbers are right when they are rounded to two decimals.
     """
     question = exercise(name)
-    if answer is None:
-        return "open"
-    if isinstance(question, CodeExercise):
-        return question.check(answer)
-    try:
-        answer, right = as_array(answer), as_array(question.measured())
-    except (TypeError, ValueError, RuntimeError):
-        return f"wrong: a number or an array of numbers is asked for, got {type(answer).__name__}"
-    if answer.shape != right.shape:
-        return f"wrong: the answer has the shape {right.shape}, got {answer.shape}"
-    close = np.allclose(answer, right, rtol=question.tolerance, atol=TWO_DECIMALS + 1e-7)
-    return "right" if close else f"wrong: {question.hint}"
+    return "open" if answer is None else question.check(answer)
 
 
 def as_array(values: object) -> np.ndarray:
@@ -243,12 +249,6 @@ def solution(name: str) -> str:
     return inspect.getsource(exercise(name).solution)
 
 
-def worked_answer(name: str) -> object:
-    """What the worked solution answers: a value, or the function itself where code is asked for."""
-    question = exercise(name)
-    return question.solution if isinstance(question, CodeExercise) else question.solution()
-
-
 class Sheet:
     """The answers of one student: `solved` puts the worked solution where an answer is missing."""
 
@@ -258,10 +258,9 @@ class Sheet:
     def answer(self, name: str, answer: object = None) -> None:
         """Take an answer, None for none yet, and say whether it is right, or what to do."""
         if answer is None and self.solved:
-            answer = worked_answer(name)
+            answer = exercise(name).worked()
         self.answers[name] = answer
-        what = "the name of your function" if isinstance(exercise(name), CodeExercise) else "your answer"
-        advice = f": put {what} in the place of None and run this cell again" if answer is None else ""
+        advice = f": put {exercise(name).asked} in the place of None and run this cell again" if answer is None else ""
         print(f"{name}: {check(name, answer)}{advice}")
 
     def table(self) -> pd.DataFrame:
