@@ -104,7 +104,7 @@ def test_a_verdict_needs_the_whole_interval_on_one_side(interval, bound, verdict
     assert analysis.verdict(*interval, bound) == verdict
 
 
-def test_runs_are_compared_picture_by_picture():
+def test_runs_are_compared_image_by_image():
     rows = pd.concat([rows_of("x", [30.0, 20.0, 25.0]), rows_of("y", [29.1, 19.0, 24.0])])
     found = analysis.paired(rows, "x", ("y", "z"))
     assert found[["one", "other", "dataset", "level", "pictures", "verdict"]].values.tolist() == [

@@ -39,7 +39,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize(("run", "dataset", "level"), SETTINGS)
-def test_a_network_beats_its_input_on_nearly_every_picture(run, dataset, level):
+def test_a_network_beats_its_input_on_nearly_every_image(run, dataset, level):
     rows = committed(run, dataset, level)
     gains = rows.psnr - rows.input_psnr
     assert gains.mean() > 0.3
@@ -47,7 +47,7 @@ def test_a_network_beats_its_input_on_nearly_every_picture(run, dataset, level):
 
 
 @pytest.mark.parametrize(("run", "dataset", "level"), SETTINGS)
-def test_the_degraded_pictures_are_those_of_the_field(run, dataset, level):
+def test_the_degraded_images_are_those_of_the_field(run, dataset, level):
     rows = committed(run, dataset, level)
     if len(rows) < len(datasets.names(dataset)):
         pytest.skip(f"{dataset} is measured in part")

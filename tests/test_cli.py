@@ -152,7 +152,7 @@ def test_a_result_never_replaces_what_is_to_be_restored(tiny_runs, tmp_path, col
     assert (tmp_path / "a-denoised-denoised.png").exists()
 
 
-def test_whatever_one_picture_brings_about_the_others_go_on(tiny_runs, tmp_path, colour_picture, monkeypatch):
+def test_whatever_one_image_brings_about_the_others_go_on(tiny_runs, tmp_path, colour_picture, monkeypatch):
     for name in "ab":
         images.write_picture(tmp_path / f"{name}.png", colour_picture)
     restore, seen = arrays.restore, []
@@ -395,7 +395,7 @@ def test_evaluate_a_folder(tiny_runs, tmp_path):
     assert {(row["run"], row["dataset"], row["level"]) for row in rows} == {("sr-M6R6", "clean", "2")}
 
 
-def test_evaluate_goes_on_without_pictures_that_cannot_be_measured(tiny_runs, tmp_path):
+def test_evaluate_goes_on_without_images_that_cannot_be_measured(tiny_runs, tmp_path):
     folder, file = tmp_path / "clean", tmp_path / "rows.csv"
     folder.mkdir()
     (folder / "a.png").write_text("no picture")

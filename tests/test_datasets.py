@@ -50,7 +50,7 @@ def handler(folder):
     return functools.partial(Quiet, directory=folder)
 
 
-def test_manifest_names_every_picture_of_the_experiments():
+def test_manifest_names_every_image_of_the_experiments():
     counts = {name: len(datasets.entries(what.folder)) for name, what in datasets.DATASETS.items()}
     test_sets = {"S14": 14, "BSD200": 200, "Set5": 5, "Set14": 14, "BSD100": 100, "Urban100": 100}  # section 5.1
     assert test_sets.items() | {"Classic5": 5, "LIVE1": 29, "BSDS500/train": 200}.items() <= counts.items()
@@ -64,7 +64,7 @@ def test_every_test_and_training_set_is_a_data_set():
     assert set(names) <= {*datasets.DATASETS, "embedded"}
 
 
-def test_training_pictures_are_no_test_pictures_of_their_task():
+def test_training_images_are_no_test_images_of_their_task():
     learned = {"denoising": "BSD300", "super-resolution": "291", "jpeg": "BSD300-luma"}
     for task, training_set in learned.items():
         sources = {datasets.source(name).folder for name in datasets.TRAINING_SETS[training_set]}
@@ -83,7 +83,7 @@ def test_embedded_set_is_there_on_any_machine():
     assert len(datasets.digest("embedded")) == 16
 
 
-def test_missing_pictures_are_named_with_what_to_do(tmp_path, monkeypatch):
+def test_missing_images_are_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
     assert not datasets.available("Set5")
     with pytest.raises(ValueError, match=r"Set5 has 5 missing images .*memnet data fetch Set5.*MEMNET_DATA"):
@@ -344,7 +344,7 @@ def test_a_folder_of_ones_own(tmp_path, colour_picture):
     np.testing.assert_array_equal(pictures[1].pixels, images.luma(colour_picture))
 
 
-def test_folders_without_pictures_are_refused(tmp_path):
+def test_folders_without_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no image"):
         datasets.folder(tmp_path)
     with pytest.raises(ValueError, match="no folder of images"):

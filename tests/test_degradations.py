@@ -53,7 +53,7 @@ def test_imresize_is_torchs_on_mirrored_borders(scale):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([0.25, 1 / 3, 0.5, 2, 3]))
-def test_imresize_keeps_flat_pictures_flat_at_any_size(height, width, scale):
+def test_imresize_keeps_flat_images_flat_at_any_size(height, width, scale):
     resized = imresize(np.full((height, width), 0.3), scale)
     assert resized.shape == (math.ceil(height * scale - 1e-9), math.ceil(width * scale - 1e-9))
     np.testing.assert_allclose(resized, 0.3, atol=1e-12)
@@ -86,7 +86,7 @@ def test_noise_has_its_sigma_and_is_not_clipped():
     assert noisy.max() > 1.5
 
 
-def test_noise_is_seeded_by_seed_and_picture():
+def test_noise_is_seeded_by_seed_and_image():
     image = np.zeros((8, 8), np.uint8)
     options = {"task": "denoising", "level": 30}
     first = degrade(image, **options, key="a")[1]

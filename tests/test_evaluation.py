@@ -74,7 +74,7 @@ def test_rows_hold_the_scores_of_input_output_and_predictions(model):
     assert rows.psnr_1[1] == pytest.approx(tasks.score(reference, y_1, task="super-resolution", level=3)[0], abs=1e-4)
 
 
-def test_noise_depends_on_the_picture_and_the_seed_alone(model):
+def test_noise_depends_on_the_image_and_the_seed_alone(model):
     where = WHERE | {"task": "denoising", "level": 30}
     rows = evaluation.evaluate(model, PICTURES, **where, progress=False)
     again = evaluation.evaluate(model, PICTURES[::-1], **where, progress=False)
@@ -116,7 +116,7 @@ def test_rows_of_another_protocol_are_not_found(rows_file, monkeypatch):
     assert stored() is None
 
 
-def test_rows_survive_a_stop_after_any_picture(rows_file, monkeypatch):
+def test_rows_survive_a_stop_after_any_image(rows_file, monkeypatch):
     real = evaluation.evaluate_image
 
     def stop_at_c(m, picture, **options):
@@ -140,7 +140,7 @@ def test_a_file_without_a_key_is_refused(rows_file):
         stored()
 
 
-def test_summary_is_the_mean_over_pictures(model):
+def test_summary_is_the_mean_over_images(model):
     rows = evaluation.evaluate(model, PICTURES, **WHERE, progress=False)
     summary = evaluation.summary(pd.concat([rows, rows.assign(level=4)]))
     assert summary.pictures.tolist() == [3, 3]
@@ -208,7 +208,7 @@ def test_a_disk_that_is_full_leaves_the_rows_as_they_were(rows_file, monkeypatch
     assert [path.name for path in rows_file.parent.iterdir()] == [rows_file.name]
 
 
-def test_a_limit_is_one_picture_at_least(rows_file):
+def test_a_limit_is_one_image_at_least(rows_file):
     with pytest.raises(ValueError, match="1 image or more, got 0"):
         measure(limit=0)
 
@@ -232,7 +232,7 @@ def photographs(tmp_path):
     return tmp_path
 
 
-def test_a_folder_of_large_pictures_is_measured_in_tiles(photographs, model, monkeypatch):
+def test_a_folder_of_large_images_is_measured_in_tiles(photographs, model, monkeypatch):
     how = {"run": "mine", "task": "denoising", "level": 30, "progress": False}
     whole, _ = evaluation.folder_rows(model, photographs, **how)
     predict, shapes = tiling.predict, []
@@ -248,7 +248,7 @@ def test_a_folder_of_large_pictures_is_measured_in_tiles(photographs, model, mon
     assert cut.input_psnr.nunique() == 2  # of different noise too
 
 
-def test_a_picture_that_is_too_large_gets_a_line_and_the_others_go_on(photographs, model, monkeypatch):
+def test_a_image_that_is_too_large_gets_a_line_and_the_others_go_on(photographs, model, monkeypatch):
     real = tiling.predict
 
     def predict(net, image, **options):

@@ -236,7 +236,7 @@ def test_recursions_that_cannot_grow_are_refused(recursions):
         train_run.network_config(registry.experiment("sr-plain"), recursions)
 
 
-def test_pictures_of_ones_own_are_restored_by_the_network_for_any_level():
+def test_images_of_ones_own_are_restored_by_the_network_for_any_level():
     assert registry.run_for("denoising", None) == "denoising-M6R6-any"
     assert registry.run_for("jpeg", "jpeg-M6R6") == "jpeg-M6R6"
     assert registry.run_for("super-resolution", None) == "sr-M6R6"
@@ -269,7 +269,7 @@ def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
     assert store.collect(["sr-M6R6"], ["Set5"]).empty
 
 
-def test_a_limit_takes_the_first_pictures_where_more_are_stored(small, monkeypatch):
+def test_a_limit_takes_the_first_images_where_more_are_stored(small, monkeypatch):
     train(small)
     monkeypatch.setattr("memnet.paths.WEIGHTS", small)
     monkeypatch.setattr("memnet.paths.RESULTS", small)

@@ -80,7 +80,7 @@ def test_a_run_stops_and_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (70, 131)])
-def test_pictures_are_restored_as_on_a_cpu(size):
+def test_images_are_restored_as_on_a_cpu(size):
     torch.manual_seed(0)
     model = build(Config(6, 6)).eval()
     picture = np.random.default_rng(0).random(size)

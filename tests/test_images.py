@@ -28,7 +28,7 @@ def test_gray_is_within_a_level_of_pillows(colour_picture):
     np.testing.assert_array_equal(images.gray(np.full((2, 2, 3), 255, np.uint8)), 255)
 
 
-def test_a_gray_picture_is_its_own_luma_and_gray():
+def test_a_gray_image_is_its_own_luma_and_gray():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert images.luma(image) is image
     assert images.gray(image) is image
@@ -52,7 +52,7 @@ def test_floats_are_rounded_and_clipped():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
-def test_pictures_come_back_as_they_were(tmp_path, colour_picture, suffix):
+def test_images_come_back_as_they_were(tmp_path, colour_picture, suffix):
     for number, picture in enumerate((colour_picture, colour_picture[..., 0])):
         path = tmp_path / f"{number}{suffix}"
         images.write_picture(path, picture)
@@ -120,7 +120,7 @@ def test_borders():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".tif", ".webp", ".bmp"])
-def test_a_file_that_is_cut_anywhere_gives_a_picture_or_a_sentence(tmp_path, suffix):
+def test_a_file_that_is_cut_anywhere_gives_a_image_or_a_sentence(tmp_path, suffix):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8))
     exif = picture.getexif()
     exif[0x0112] = 6

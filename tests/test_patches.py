@@ -23,7 +23,7 @@ def pictures(count=3, size=96, seed=0):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
+def test_patches_are_pieces_of_the_images_in_one_of_eight_orientations(task):
     images = pictures(2, size=24)
     patches = Patches(images, task=task, patch=20)
     multiple = tasks.task(task).multiple
@@ -40,7 +40,7 @@ def test_patches_are_pieces_of_the_pictures_in_one_of_eight_orientations(task):
 
 
 @pytest.mark.parametrize("task", ["super-resolution", "jpeg"])
-def test_inputs_are_what_the_protocol_gives_for_the_oriented_picture(task):
+def test_inputs_are_what_the_protocol_gives_for_the_oriented_image(task):
     image = pictures(1, size=24)[0][:, :24]
     patches = Patches([image], task=task, patch=24)
     levels = tasks.task(task).levels
@@ -130,7 +130,7 @@ def test_positions_lie_on_the_stride_grid():
     assert len({c.numpy().tobytes() for c in clean}) == 9 * 8
 
 
-def test_grown_patches_come_from_the_pictures_that_hold_them():
+def test_grown_patches_come_from_the_images_that_hold_them():
     small, large = np.full((40, 96), 10, np.uint8), np.full((96, 96), 200, np.uint8)
     patches = Patches([small, large, small], task="denoising", patch=24)
     larger, generator = patches.grown(2), torch.Generator().manual_seed(0)
@@ -142,7 +142,7 @@ def test_grown_patches_come_from_the_pictures_that_hold_them():
         patches.grown(5)
 
 
-def test_pictures_too_small_for_a_patch_are_refused():
+def test_images_too_small_for_a_patch_are_refused():
     with pytest.raises(ValueError, match="31x31"):
         Patches([np.zeros((20, 40), np.uint8)], task="jpeg", patch=31)
 

@@ -47,7 +47,7 @@ def test_the_published_way_is_the_protocol_of_evaluation(task, level):
     assert (table.psnr_change[1:].abs() + table.ssim_change[1:].abs() > 1e-5).all()
 
 
-def test_colour_costs_nothing_on_gray_pictures():
+def test_colour_costs_nothing_on_gray_images():
     image = datasets.originals("embedded")[1].pixels
     assert image.ndim == 2
     jpeg = pitfalls.changes([Picture("gray", image)], task="jpeg", level=10)

@@ -288,7 +288,7 @@ def test_what_cannot_be_made_is_refused_in_one_sentence(project, monkeypatch):
         reproduction.reproduce(["good"], images="embedded")
 
 
-def test_without_benchmark_pictures_the_embedded_ones_are_taken(tmp_path, monkeypatch):
+def test_without_benchmark_images_the_embedded_ones_are_taken(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMNET_DATA", str(tmp_path))
     assert reproduction.resolve_images("auto") == "embedded"
 

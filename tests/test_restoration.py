@@ -49,7 +49,7 @@ def test_predictions_come_as_planes(model):
 
 
 @pytest.mark.parametrize("tile", [5, 16, 64])
-def test_tiles_give_what_the_whole_picture_gives(model, tile):
+def test_tiles_give_what_the_whole_image_gives(model, tile):
     image = np.random.default_rng(0).random((41, 37))
     whole = tiling.restore_channel(model, image)
     shares = []
@@ -135,7 +135,7 @@ def test_super_resolution_enlarges(identity, colour_picture, scale):
         ([[0.5]], "numpy array"),
     ],
 )
-def test_what_is_no_picture_is_refused(identity, image, words):
+def test_what_is_no_image_is_refused(identity, image, words):
     with pytest.raises(ValueError, match=words):
         arrays.restore(image, task="denoising", model=identity)
 
@@ -226,7 +226,7 @@ def test_tiles_that_cannot_be_are_refused(model, tile):
         tiling.restore_channel(model, np.zeros((9, 9)), tile=tile)
 
 
-def test_large_pictures_are_cut_to_what_the_memory_holds(model, monkeypatch):
+def test_large_images_are_cut_to_what_the_memory_holds(model, monkeypatch):
     image = np.random.default_rng(0).random((150, 140)).astype(np.float32)
     whole = tiling.restore_channel(model, image)
     seen = []
@@ -260,7 +260,7 @@ def test_an_overlap_of_56_is_within_half_a_grey_level(run):
     assert 255 * np.abs(tiling.restore_channel(model, degraded, tile=100, overlap=0) - whole).max() > 0.5
 
 
-def test_a_whole_picture_shows_its_progress_too(model):
+def test_a_whole_image_shows_its_progress_too(model):
     shares = []
     tiling.restore_channel(model, np.zeros((9, 9)), progress=shares.append)
     assert shares == [0.5, 1.0]  # one block of two recursions
@@ -272,7 +272,7 @@ def test_an_overlap_beyond_the_reach_changes_nothing(model):
     np.testing.assert_array_equal(exact, more)
 
 
-def test_memory_for_the_picture_itself_is_a_few_bytes_a_pixel(identity):
+def test_memory_for_the_image_itself_is_a_few_bytes_a_pixel(identity):
     image = np.zeros((700, 500, 3), np.uint8)
     arrays.restore(image, task="super-resolution", scale=2, model=identity, tile=256)  # whatever is made once
     tracemalloc.start()
@@ -282,7 +282,7 @@ def test_memory_for_the_picture_itself_is_a_few_bytes_a_pixel(identity):
     assert peak < 16 * 4 * image.shape[0] * image.shape[1] + 2**25
 
 
-def test_alpha_is_enlarged_with_the_picture(tmp_path, identity, colour_picture):
+def test_alpha_is_enlarged_with_the_image(tmp_path, identity, colour_picture):
     alpha = np.tile(np.linspace(0, 255, 30).astype(np.uint8), (40, 1))
     Image.fromarray(np.dstack([colour_picture, alpha])).save(tmp_path / "a.png")
     how = {"task": "super-resolution", "scale": 2, "model": identity}
@@ -304,7 +304,7 @@ def test_free_memory_falls_with_what_is_taken(monkeypatch, tmp_path):
         assert memory.free(torch.device("cpu")) == 1024 * kilobytes
 
 
-def test_links_that_lead_in_a_circle_keep_no_other_picture_from_it(tmp_path, colour_picture):
+def test_links_that_lead_in_a_circle_keep_no_other_image_from_it(tmp_path, colour_picture):
     images.write_picture(tmp_path / "a.png", colour_picture)
     (tmp_path / "loop.png").symlink_to("loop.png")
     sources, wrong, _ = files.expand([tmp_path / "loop.png", tmp_path / "a.png"])

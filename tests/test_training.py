@@ -73,7 +73,7 @@ def test_patches_are_fewer_and_larger_once_statistics_are_frozen(importance_samp
     assert PRESETS["paper"].patch_growth == 1  # as printed
 
 
-def test_patches_that_no_picture_could_hold_enlarged_are_refused_at_once():
+def test_patches_that_no_image_could_hold_enlarged_are_refused_at_once():
     with pytest.raises(ValueError, match="no training image holds a patch of 24x24 pixels"):
         trainer_for(images=pictures(size=20), patch_growth=2)
     trainer_for(images=pictures(size=20), patch_growth=2, frozen_bn_fraction=0.0)  # these steps never come
@@ -311,7 +311,7 @@ def test_state_of_another_configuration_is_refused():
 
 
 @pytest.mark.parametrize("frozen", [0.0, 0.25])
-def test_training_gains_on_pictures_it_has_not_seen(frozen, tmp_path):
+def test_training_gains_on_images_it_has_not_seen(frozen, tmp_path):
     torch.manual_seed(0)
     model = build(TINY)
     torch.nn.init.zeros_(model.reconnet.conv.weight)
@@ -351,7 +351,7 @@ def test_output_weights_are_solved_for_the_least_error_of_the_output():
             assert error(best + torch.tensor(aside)) > least
 
 
-def test_solved_output_weights_are_kept_where_they_gain_on_held_back_pictures():
+def test_solved_output_weights_are_kept_where_they_gain_on_held_back_images():
     trainer, held = trainer_for(), ValidationSet(pictures(2, seed=9), task="super-resolution")
     torch.nn.init.normal_(trainer.model.reconnet.conv.weight, std=0.05)
     trainer.frozen = True
