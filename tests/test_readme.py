@@ -1,4 +1,4 @@
-"""The commands and snippets of the README do what they say."""
+"""The commands of the README, and the snippets of README and CONTRIBUTING, do what they say."""
 
 import re
 import shlex
@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from memnet import cli, paths
 from memnet.protocol import images
 
-README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+README, CONTRIBUTING = ((paths.ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README + CONTRIBUTING, re.MULTILINE | re.DOTALL)
 INLINE = re.findall(r"`((?:\.venv/bin/)?memnet [a-z][^`\n]*|make [a-z-]+)`", README)
 LINES = [line.split("  #")[0].strip() for kind, text in BLOCKS if kind != "python" for line in text.splitlines()]
 COMMANDS = [line.removeprefix(".venv/bin/") for line in [*LINES, *INLINE]]
@@ -46,7 +46,7 @@ def parsed(words):
 
 def test_there_are_commands_and_snippets():
     assert len(MEMNET) > 5
-    assert len(SNIPPETS) > 0
+    assert len(SNIPPETS) == 2
 
 
 @pytest.mark.parametrize("line", MEMNET)

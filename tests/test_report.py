@@ -135,5 +135,14 @@ def test_the_numbers_of_the_readme_are_those_of_the_tables():
         assert line in report.README.read_text(encoding="utf-8")
 
 
+def test_the_claims_of_the_readme_are_those_of_the_tables():
+    line = report.claims_line()
+    claims = pd.read_csv(paths.FIGURES / "benchmark" / "claims.csv").query("dataset == 'BSD100' and window == 'hann'")
+    assert len(claims) == 4
+    assert all(f"{row.number} {row.verdict}" in line for row in claims.itertuples())
+    assert re.search(r"observation 1 in \d of 3, 2 in \d of 3, 3a in \d of 3, 3b in \d of 3 networks", line)
+    assert line in report.README.read_text(encoding="utf-8")
+
+
 def test_the_readme_is_short():
     assert len(report.README.read_text(encoding="utf-8").split()) <= 1200

@@ -12,7 +12,7 @@ from memnet.network import checkpoints
 from memnet.protocol import datasets, tasks
 from memnet.publishing import records, tables
 from memnet.publishing.items import IMAGES, ITEMS, Item
-from memnet.study import registry, train_run
+from memnet.study import gates, registry, train_run
 
 README = paths.ROOT / "README.md"
 REPORT = paths.FIGURES / "REPORT.md"
@@ -59,9 +59,10 @@ def write() -> list[Path]:
 
 # -------------------------------------------------------------------------------------------------------------- README
 def readme() -> str:
-    """README.md with its headline numbers and its list of notebooks renewed."""
+    """README.md with its headline numbers, its claims and its list of notebooks renewed."""
     text = README.read_text(encoding="utf-8")
-    for name, content in (("headline", headline_table()), ("notebooks", notebooks_table())):
+    parts = {"headline": headline_table(), "claims": claims_line(), "notebooks": notebooks_table()}
+    for name, content in parts.items():
         begin, end = f"<!-- {name}: written by `memnet report` -->", f"<!-- end of {name} -->"
         before, found, rest = text.partition(begin)
         assert found, f"README.md has no place for {name}"
@@ -124,8 +125,8 @@ def setting_of(cell: tuple) -> str:
 
 
 def notebooks_table() -> str:
-    """The README's list of notebooks in Markdown: what each shows, its minutes, and one of its figures or tables."""
-    lines = ["| notebook | shows | minutes | see |", "| --- " * 4 + "|"]
+    """The README's list of notebooks in Markdown: what each shows, linked to a figure or table, and its minutes."""
+    lines = ["| notebook | shows | minutes |", "| --- " * 3 + "|"]
     lines += ["| " + " | ".join(notebook_line(item)) + " |" for item in sorted(ITEMS.values(), key=notebook_of)]
     return "\n".join(lines) + "\n"
 
@@ -143,9 +144,8 @@ def notebook_line(item: Item) -> list[str]:
     file = f"{pictures[0]}.png" if pictures else f"{item.writes[0]}.md"
     return [
         f"[{item.notebook.removesuffix('.ipynb')}](notebooks/{item.notebook})",
-        item.shows,
+        f"[{item.shows}](figures/{folder}/{file})" if folder else item.shows,
         "–" if pd.isna(seconds) else f"{max(seconds / 60, 0.1):.1f}",
-        f"[{file}](figures/{folder}/{file})" if folder else "–",
     ]
 
 
@@ -163,6 +163,28 @@ def headline_table() -> str:
         values = " | ".join(f"{value:.2f}" for value in numbers)
         lines.append(f"| {task.name}, {task.prefix}{level} | {dataset} | {values} |")
     return "\n".join(lines) + "\n\nMean PSNR in dB.\n"
+
+
+def claims_line() -> str:
+    """What our networks say of the paper's claims on table 1, figs. 4 and 5, from the committed tables."""
+    folder = paths.FIGURES / "benchmark"
+    claims, observations, order = (
+        records.table(records.read(item, folder), f"{name}.csv", folder)
+        for item, name in (("fig4", "claims"), ("fig5", "observations"), ("table1", "order_by_seed"))
+    )
+    claims = claims[(claims.dataset == "BSD100") & (claims.window == "hann")].sort_values("number")
+    fig4 = ", ".join(f"{row.number} {row.verdict}" for row in claims.itertuples())
+    norms = gates.support(observations).query("networks == 'from scratch'").set_index("observation")["norm"]
+    fig5 = ", ".join(f"{number} in {count}" for number, count in norms.items())
+    papers = ~order.worse.str.contains(",")  # not NL with 17 channels
+    order = order[papers & (order.verdict == "supported")].groupby(["better", "worse"], sort=False)["level"]
+    scales = order.agg(lambda levels: ", ".join(f"x{level}" for level in levels))
+    table1 = "; ".join(f"{better} over {worse} at {levels}" for (better, worse), levels in scales.items())
+    return (
+        f"Which claims hold with our networks? [Fig. 4](figures/benchmark/claims.md): claim {fig4}. "
+        f"[Fig. 5](figures/benchmark/observations.md): observation {fig5} networks. "
+        f"[Table 1](figures/benchmark/order_by_seed.md), by eight seeds: {table1}.\n"
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- REPORT
