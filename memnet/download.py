@@ -50,7 +50,9 @@ def receive(url: str, size: int) -> bytearray:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns at every further try
     deadline, content = time.monotonic() + SILENCE + size / SLOWEST, bytearray()
     with requests.Session() as session:
-        retries = urllib3.Retry(total=2, read=0, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
+        statuses = (429, 500, 502, 503, 504)  # after a second or two, not when the server says: that may be a day
+        options = {"status_forcelist": statuses, "respect_retry_after_header": False}
+        retries = urllib3.Retry(total=2, read=0, backoff_factor=1, **options)
         for scheme in ("http://", "https://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))
         with session.get(url, stream=True, timeout=SILENCE, headers={"Accept-Encoding": "identity"}) as answer:

@@ -143,6 +143,10 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
         kind = self.path.split("/")[1]
         if kind == "404":
             return self.send_error(404)
+        if kind == "busy":
+            self.send_response(429)
+            self.send_header("Retry-After", "86400")
+            return self.end_headers()
         if kind == "silent":
             self.asked.set()
             return time.sleep(20)
@@ -174,6 +178,7 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
 
 REASONS = {
     "404": "404",
+    "busy": "too many 429 error responses",
     "html": "what came is another file: 26 bytes .* begin b'<html>",
     "wrong": "what came is another file",
     "empty": "what came is another file: 0 bytes",
