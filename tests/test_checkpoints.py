@@ -107,6 +107,15 @@ def test_a_network_of_an_unknown_kind_is_refused(tmp_path):
         checkpoints.load(tmp_path / "a.safetensors")
 
 
+def test_tensors_of_another_network_are_refused_in_one_line(tmp_path):
+    network = build(Config(1, 1, channels=2))
+    network.config = Config(2, 1, channels=2)
+    checkpoints.save(tmp_path / "a.safetensors", network, history={})
+    with pytest.raises(ValueError, match="does not hold the tensors of its network") as refused:
+        checkpoints.load(tmp_path / "a.safetensors")
+    assert "\n" not in str(refused.value)
+
+
 def test_the_state_beside_is_kept_until_another_is_whole(tmp_path, monkeypatch):
     state = tmp_path / "a.state"
     checkpoints.save_state(state, {"x": torch.zeros(1)}, {"step": 1})
@@ -131,6 +140,14 @@ def test_a_state_without_one_of_its_files_is_named(tmp_path):
             checkpoints.load_state(folder)
         path.write_bytes(data)
     assert checkpoints.load_state(folder)[1] == {"step": 7}
+
+
+@pytest.mark.parametrize("content", [{}, {"files": None, "meta": {}}, {"files": [], "more": {}}])
+def test_a_state_with_other_parts_is_named(tmp_path, content):
+    content = {"format": checkpoints.STATE_FORMAT, **content}
+    (tmp_path / "state.json").write_text(json.dumps({**content, "sha256": checkpoints.json_hash(content)}))
+    with pytest.raises(ValueError, match=r"state\.json is broken"):
+        checkpoints.load_state(tmp_path)
 
 
 def test_parts_of_two_states_are_no_state(tmp_path):

@@ -57,7 +57,8 @@ def parse(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> t
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is of a network that is not known here ({error})") from error
     except RuntimeError as error:
-        raise ValueError(f"{path} does not hold the tensors of its network ({error})") from error
+        message = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} does not hold the tensors of its network ({message})") from error
 
 
 def weights_hash(path: Path) -> str:
@@ -104,19 +105,19 @@ def save_state(folder: Path, tensors: dict[str, Tensor], meta: dict) -> None:
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors and meta of `save_state`; ValueError when there is no state in `folder` or a broken one."""
-    content, tensors = read_content(folder), {}
-    for name, expected in content["files"].items():
+    (files, meta), tensors = read_content(folder), {}
+    for name, expected in files.items():
         path = state_folder(folder) / name
         shard, metadata = read_tensors(path)
         if (metadata.get("format"), metadata.get("sha256")) != (STATE_FORMAT, expected):
             raise ValueError(f"{path} is broken: it is of another training state")
         tensors |= shard
-    return tensors, content["meta"]
+    return tensors, meta
 
 
 def load_meta(folder: Path) -> dict:
     """The meta of `save_state` alone; ValueError as `load_state`."""
-    return read_content(folder)["meta"]
+    return read_content(folder)[1]
 
 
 def has_state(folder: Path) -> bool:
@@ -124,20 +125,20 @@ def has_state(folder: Path) -> bool:
     return state_folder(folder).exists()
 
 
-def read_content(folder: Path) -> dict:
-    """What state.json says: format, files with their hashes, and meta."""
+def read_content(folder: Path) -> tuple[dict, dict]:
+    """What state.json says: files with their hashes, and meta."""
     if not has_state(folder):
         raise ValueError(f"no training state in {folder}: start the run without --resume")
     path = state_folder(folder) / "state.json"
     try:
         content = json.loads(path.read_bytes())
-        expected = content.pop("sha256")
+        expected, files, meta = content.pop("sha256"), dict(content["files"]), content["meta"]
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         words = "start again with --overwrite, or put a copy in its place"
         raise ValueError(f"{path} is broken ({type(error).__name__}): {words}") from error
     if content.get("format") != STATE_FORMAT or expected != json_hash(content):
         raise ValueError(f"{path} is broken: its hash is not that of what it holds; start again with --overwrite")
-    return content
+    return files, meta
 
 
 def state_folder(folder: Path) -> Path:
