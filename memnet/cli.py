@@ -72,7 +72,10 @@ def at_home(value):
 @app.callback(invoke_without_command=True)
 @exit_with_message
 def main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for names that a terminal cannot show
     if version:
@@ -244,7 +247,7 @@ def progress_of(title: str) -> Callable[[float], None]:
     """Show a share that is done on stderr, where that is a terminal."""
 
     def show(share: float) -> None:
-        if sys.stderr is not None and sys.stderr.isatty():
+        if sys.stderr.isatty():
             print(f"\r{title[-60:]}: {share:4.0%} ", end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
 
     return show

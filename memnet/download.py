@@ -85,7 +85,8 @@ def download_all(files: Sequence[File], *, jobs: int, progress: bool) -> list[st
         return None
 
     failures = []
-    with ThreadPool(jobs) as pool, tqdm(total=len(files), unit="file", desc="fetching", disable=not progress) as bar:
+    hidden = None if progress else True  # None: where stderr is no terminal
+    with ThreadPool(jobs) as pool, tqdm(total=len(files), unit="file", desc="fetching", disable=hidden) as bar:
         results = pool.imap_unordered(attempt, files)
         for _ in files:
             try:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tqdm import tqdm
 from typer.testing import CliRunner
 
 from memnet import cli, paths
@@ -346,6 +347,15 @@ def test_what_nobody_can_read_is_no_failure(tmp_path, colour_picture, redirectio
     result = streams(tmp_path, redirection, PYTHONIOENCODING="latin-1")
     assert (result.returncode, result.stderr) == (0, b"")
     assert len(list((tmp_path / "o").iterdir())) == 2
+
+
+def test_bars_and_warnings_need_no_stderr(monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    cli.main(version=False)
+    tqdm([1], disable=False).close()
+    for name in ("stdout", "stderr"):
+        getattr(sys, name).close()
 
 
 def test_wrong_use_of_restore_does_nothing(tiny_runs, tmp_path, colour_picture):

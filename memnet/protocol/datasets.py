@@ -341,7 +341,7 @@ def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int
     root = images_root()
     try:
         with atomic_write(file) as partial, zipfile.ZipFile(partial, "w") as archive:
-            for row, name in tqdm(rows, unit="image", desc="packing", disable=not progress):
+            for row, name in tqdm(rows, unit="image", desc="packing", disable=None if progress else True):
                 entry = zipfile.ZipInfo(row["path"])
                 entry.comment = original_sha256(root / row["path"]).encode()
                 archive.writestr(entry, small_bytes(root / row["path"], source(name)))
