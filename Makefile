@@ -46,6 +46,8 @@ $(READY): pyproject.toml constraints.txt binder/overrides.json
 reproduce: $(READY)
 	$(VENV)/bin/memnet reproduce
 
+# Up to four processes, of one thread each
+test quick-test test-oldest: export OMP_NUM_THREADS = 1
 test: $(READY)
 	$(VENV)/bin/python $(PYTEST)
 
