@@ -61,12 +61,7 @@ def at_home(value):
     """An option's value; a path, or those in a list, with ~ replaced by the home folder."""
     if isinstance(value, list):
         return [at_home(part) for part in value]
-    if not isinstance(value, Path) or not str(value).startswith("~"):
-        return value
-    try:
-        return value.expanduser()
-    except RuntimeError:  # ~somebody who is not known here: then it is a name
-        return value
+    return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
 
 
 @app.callback(invoke_without_command=True)

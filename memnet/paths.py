@@ -26,16 +26,17 @@ DATA = INSTALLED if INSTALLED.is_dir() else ROOT / "data"
 MANIFEST = DATA / "manifest.csv"
 PAPER = DATA / "paper"
 # What is fetched, trained or measured: in a checkout into data/, with an installed package into the user's cache.
-OWN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memnet" if INSTALLED.is_dir() else DATA
-WEIGHTS = Path(os.environ.get("MEMNET_WEIGHTS") or OWN / "weights").expanduser()
-RESULTS = Path(os.environ.get("MEMNET_RESULTS") or OWN / "results").expanduser()
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+OWN = CACHE / "memnet" if INSTALLED.is_dir() else DATA
+WEIGHTS = Path(os.path.expanduser(os.environ.get("MEMNET_WEIGHTS") or OWN / "weights"))
+RESULTS = Path(os.path.expanduser(os.environ.get("MEMNET_RESULTS") or OWN / "results"))
 OWN_WEIGHTS: Path | None = None  # a folder whose networks go before those in WEIGHTS; `use_weights` sets it
 TEMPORARY = ".memnet-"  # how the names of unfinished files begin
 
 
 def own_folder(name: str) -> Path:
     """A folder of the reader's own: a relative path starts at the root of the clone."""
-    return ROOT / Path(name).expanduser()
+    return ROOT / os.path.expanduser(name)
 
 
 def use_weights(folder: str) -> None:
@@ -55,7 +56,7 @@ def images_root() -> Path | zipfile.Path:
 
     Raises ValueError when MEMNET_DATA names a file of another kind.
     """
-    root = Path(os.environ.get("MEMNET_DATA") or OWN / "images").expanduser()
+    root = Path(os.path.expanduser(os.environ.get("MEMNET_DATA") or OWN / "images"))
     if not root.is_file():
         return root
     try:

@@ -129,6 +129,8 @@ def test_the_home_folder_is_found_in_memnet_data(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MEMNET_DATA", "~/images")
     assert paths.images_root() == tmp_path / "images"
+    monkeypatch.setenv("MEMNET_DATA", "~nobody-here/images")  # then it is a name
+    assert paths.images_root() == paths.Path("~nobody-here/images")
 
 
 @pytest.mark.parametrize("path", [paths.MANIFEST, *sorted(paths.PAPER.glob("*.csv"))], ids=lambda path: path.name)

@@ -416,6 +416,15 @@ def test_a_foreign_repository_says_nothing_about_this_project(tmp_path, monkeypa
         assert git(root, "rev-parse", "--short=12", "HEAD") == provenance.commit()
 
 
+@pytest.mark.parametrize("program", ["#!/bin/sh\necho 5f3fe62\nexit 1\n", "rubbish"])
+def test_a_git_that_fails_says_nothing(tmp_path, monkeypatch, program):
+    (tmp_path / "git").write_text(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for mode in (0o644, 0o755):
+        (tmp_path / "git").chmod(mode)
+        assert provenance.commit() is None
+
+
 @pytest.mark.slow
 def test_numbers_that_differ_are_a_failure(project, committed):
     (committed / "good.csv").write_text("level,psnr,seconds\n3,99.0,1\n")

@@ -31,10 +31,10 @@ def git(*words: str) -> str | None:
     environment["GIT_CEILING_DIRECTORIES"] = str(paths.ROOT.parent)  # git searches no folder from this one upwards
     command = ["git", "-C", str(paths.ROOT), *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    except FileNotFoundError:
+        done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip() or None
+    return done.stdout.decode(errors="replace").replace("\r\n", "\n").strip() or None
 
 
 def hardware(device: torch.device) -> str:

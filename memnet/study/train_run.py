@@ -1,5 +1,6 @@
 """Train a run of the registry: from nothing, or from where it was; and write its weights with their history."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,7 @@ class Files:
     @classmethod
     def of(cls, run: str, folder: Path | None = None) -> "Files":
         """Those of a run in a folder, by default data/weights."""
-        folder = Path(folder or paths.WEIGHTS).expanduser()
+        folder = Path(os.path.expanduser(folder or paths.WEIGHTS))
         return cls(*(folder / f"{run}.{suffix}" for suffix in ("safetensors", "csv", "state", "lock")))
 
 
