@@ -6,6 +6,7 @@ input again. What fails: any other exception, another result than that of the un
 """
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -304,7 +305,7 @@ class Packs(Files):
                 file = io.BytesIO()
                 Image.fromarray(np.random.default_rng(number).integers(0, 256, (9, 8), np.uint8)).save(file, "PNG")
                 entry = zipfile.ZipInfo(row["path"])
-                entry.comment = row["sha256"].encode()
+                entry.comment = f"{row['sha256']} {hashlib.sha256(file.getvalue()).hexdigest()}".encode()
                 archive.writestr(entry, file.getvalue())
 
     def read(self, path):

@@ -300,6 +300,12 @@ def test_a_pack_gives_the_same_planes(library, tmp_path, monkeypatch, colour_pic
     with pytest.raises(ValueError, match="is a pack of images"):
         datasets.fetch(["Set5"], progress=False)
     assert datasets.differing("Set5") == ["Set5/b_GT.bmp"]  # of which the pack was made
+    with zipfile.ZipFile(pack) as archive:
+        entries = [(entry, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(pack, "w") as archive:
+        for entry, _ in entries:
+            archive.writestr(entry, entries[0][1])
+    assert len(datasets.differing("Set5")) == 2  # somebody has put another image there
 
 
 def outcome_of_reading(name, good):

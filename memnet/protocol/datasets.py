@@ -207,13 +207,17 @@ def originals(name: str) -> Pictures:
 
 def read_original(path: Path | zipfile.Path) -> np.ndarray:
     """The image of a file, or of one in a pack; ValueError, with its name, when it cannot be read."""
-    if isinstance(path, Path):
-        return images.read_picture(path)
+    if not isinstance(path, Path):
+        packed_bytes(path)
+    return images.read_picture(path)
+
+
+def packed_bytes(path: zipfile.Path) -> bytes:
+    """The content of a file in a pack; ValueError, with its name, when it cannot be read."""
     try:
-        path.read_bytes()
+        return path.read_bytes()
     except Exception as error:  # a damaged archive brings about errors of many kinds
         raise ValueError(f"{path} cannot be read, the pack is broken: make it again with `memnet data pack`") from error
-    return images.read_picture(path)
 
 
 def digest(name: str) -> str:
@@ -309,10 +313,11 @@ def state_of(path: Path | zipfile.Path, sha256: str) -> str:
 
 
 def original_sha256(path: Path | zipfile.Path) -> str:
-    """SHA-256 of a file; in a pack, of the file that it was made from."""
-    if isinstance(path, zipfile.Path):
-        return path.root.getinfo(path.at).comment.decode(errors="replace")
-    return sha256(path)
+    """SHA-256 of a file; in a pack, of the file that it was made from, or "" if it is not as it was packed."""
+    if isinstance(path, Path):
+        return sha256(path)
+    original, _, packed = path.root.getinfo(path.at).comment.decode(errors="replace").partition(" ")
+    return original if packed == hashlib.sha256(packed_bytes(path)).hexdigest() else ""
 
 
 def sha256(path: Path) -> str:
@@ -343,8 +348,10 @@ def pack(file: Path, names: Sequence[str] = (), *, progress: bool = True) -> int
         with atomic_write(file) as partial, zipfile.ZipFile(partial, "w") as archive:
             for row, name in tqdm(rows, unit="image", desc="packing", disable=None if progress else True):
                 entry = zipfile.ZipInfo(row["path"])
-                entry.comment = original_sha256(root / row["path"]).encode()
-                archive.writestr(entry, small_bytes(root / row["path"], source(name)))
+                content = small_bytes(root / row["path"], source(name))
+                sums = original_sha256(root / row["path"]), hashlib.sha256(content).hexdigest()
+                entry.comment = " ".join(sums).encode()
+                archive.writestr(entry, content)
     except OSError as error:
         raise ValueError(f"{file} cannot be written ({error.strerror})") from error
     return file.stat().st_size
