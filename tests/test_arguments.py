@@ -110,7 +110,7 @@ NUMBERS = {
     "blocks": lambda value: Config(value, 2),
     "channels": lambda value: Config(2, 2, channels=value),
 }
-NO_NUMBERS = [math.nan, math.inf, -1, "2", True, [2], 1e300, 2 + 0j, np.array([2, 2])]
+NO_NUMBERS = [math.nan, math.inf, -1, "2", True, [2], 1e300, 10**400, 2 + 0j, np.array([2, 2])]
 
 
 @pytest.mark.parametrize("name", NUMBERS)

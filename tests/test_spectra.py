@@ -310,3 +310,11 @@ def test_interval_is_students():
     mean, low, high = analysis.interval(np.array([1.0, 2.0, 3.0]))
     assert mean == 2
     assert high - mean == pytest.approx(mean - low) == pytest.approx(4.302653 / np.sqrt(3))
+
+
+@pytest.mark.parametrize("window", spectra.WINDOWS)
+def test_floats_of_every_length_are_taken(window):
+    image = np.random.default_rng(0).random((12, 9))
+    expected = spectra.spectral_density(image, window)
+    for kind in (np.float32, np.longdouble):
+        np.testing.assert_allclose(spectra.spectral_density(image.astype(kind), window), expected, rtol=1e-4)

@@ -122,6 +122,6 @@ def check_scale(task: Task, scale: int | None) -> None:
     if task.enlarges:
         if isinstance(scale, bool) or not isinstance(scale, int | np.integer) or scale not in task.levels:
             wanted = f"{', '.join(map(str, task.levels[:-1]))} or {task.levels[-1]}"
-            raise ValueError(f"{task.name} needs a scale (--level) of {wanted}, got {scale}")
+            raise ValueError(f"{task.name} needs a scale (--level) of {wanted}, got {scale!r:.80}")
     elif scale is not None:
         raise ValueError(f"{task.name} takes no scale or --level: one network serves all its levels")

@@ -39,6 +39,7 @@ def power_spectrum(image: np.ndarray, window: str = "hann") -> tuple[np.ndarray,
         raise ValueError(f"unknown window {window!r}: choose one of {', '.join(WINDOWS)}")
     if min(image.shape) < 2:
         raise ValueError(f"a spectrum is that of one channel (H, W) with sides of 2 pixels or more, got {image.shape}")
+    image = np.asarray(image, float)
     if window == "mirror":
         radius = np.hypot(*np.ix_(*(np.arange(n) / (2 * n) for n in image.shape)))
         return fft.dctn(image, norm="ortho") ** 2, radius
