@@ -34,7 +34,7 @@ __all__ = [
     "spectral_density",
     "ssim",
 ]
-PACKAGES = ("network", "imagefiles", "protocol", "restoration", "training", "study", "publishing")
+PACKAGES = ("network", "protocol", "restoration", "training", "study", "publishing")
 
 
 def __getattr__(name: str):

@@ -30,10 +30,9 @@ from PIL import Image, ImageCms
 from typer.testing import CliRunner
 
 from memnet import cli, paths
-from memnet.imagefiles import containers, photographs
 from memnet.network import checkpoints
 from memnet.network.model import Config, build
-from memnet.protocol import datasets, tasks
+from memnet.protocol import containers, datasets, photographs, tasks
 from memnet.publishing import printed, records
 from memnet.study import registry, store
 

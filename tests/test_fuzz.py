@@ -10,7 +10,7 @@ import fuzz
 import pytest
 
 from memnet import paths
-from memnet.imagefiles import photographs
+from memnet.protocol import photographs
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -64,7 +64,7 @@ def test_every_image_of_the_fuzz_is_read(tmp_path):
 
 LIMITED = """import sys
 from pathlib import Path
-from memnet.imagefiles import photographs
+from memnet.protocol import photographs
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
         photographs.read_photograph(path)

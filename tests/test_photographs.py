@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, __version__
 
-from memnet.imagefiles import containers, photographs
-from memnet.imagefiles.photographs import Photograph, read_photograph, write_photograph
-from memnet.protocol import images
+from memnet.protocol import containers, images, photographs
+from memnet.protocol.photographs import Photograph, read_photograph, write_photograph
 
 NEW_PILLOW = pytest.mark.skipif(int(__version__.split(".")[0]) < 13, reason="Pillow before 13 reads it wrongly")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from memnet.imagefiles import photographs
 from memnet.network import memory
 from memnet.network.model import Config, build
-from memnet.protocol import datasets, degradations, images, tasks
+from memnet.protocol import datasets, degradations, images, photographs, tasks
 from memnet.restoration import arrays, files, tiling
 from memnet.study import registry
 

@@ -15,10 +15,9 @@ import torch
 from matplotlib.figure import Figure
 
 from memnet import cli, paths
-from memnet.imagefiles import photographs
 from memnet.network import checkpoints
 from memnet.network.model import Config, build
-from memnet.protocol import datasets, images
+from memnet.protocol import datasets, images, photographs
 from memnet.publishing import artifacts, records
 from memnet.study import store
 from memnet.training import loop

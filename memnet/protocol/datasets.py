@@ -17,9 +17,8 @@ from tqdm import tqdm
 
 from memnet import paths
 from memnet.download import File, download_all
-from memnet.imagefiles import photographs
 from memnet.paths import atomic_write, images_root
-from memnet.protocol import degradations, images
+from memnet.protocol import degradations, images, photographs
 
 EMBEDDED_SIZE = 192  # largest edge of an embedded image; a multiple of every scale and of the blocks of JPEG
 EMBEDDED = {

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from memnet import checks
-from memnet.imagefiles import photographs
 from memnet.paths import atomic_write
+from memnet.protocol import photographs
 
 # BT.601, studio swing, from R, G, B in [0, 1] to Y, Cb, Cr in grey levels: MATLAB's rgb2ycbcr
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])

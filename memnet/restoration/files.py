@@ -11,12 +11,11 @@ import numpy as np
 from scipy import ndimage
 from torch import nn
 
-from memnet.imagefiles import photographs
-from memnet.imagefiles.photographs import MAX_PIXELS, Photograph
 from memnet.network import memory
 from memnet.network.folded import unseen
-from memnet.protocol import images, tasks
+from memnet.protocol import images, photographs, tasks
 from memnet.protocol.datasets import picture_files, unique_stems
+from memnet.protocol.photographs import MAX_PIXELS, Photograph
 from memnet.protocol.tasks import Task
 from memnet.restoration import arrays
 from memnet.restoration.hints import hint

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from memnet.imagefiles import containers, metadata, pixels
 from memnet.paths import atomic_write
+from memnet.protocol import containers, metadata, pixels
 
 MAX_PIXELS = 250_000_000  # larger images are opened when the limit is raised
 WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 from PIL import Image, ImageCms
 
-from memnet.imagefiles import containers
+from memnet.protocol import containers
 
 # Only these are opened: other decoders of Pillow start programs (EPS), or read what no user calls an image.
 FORMATS = (

@@ -1,1 +1,0 @@
-"""Image files as people have them: what kind they are, their pixels and metadata, in and out."""
