@@ -1,5 +1,6 @@
 """Running notebooks headless: parameters, failures, provenance and agreement, on tiny notebooks made here."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import pytest
 
 from memnet import paths
 from memnet.publishing import artifacts, compare, items, records, reproduction
-from memnet.publishing.items import Item
+from memnet.publishing.items import IMAGES, ITEMS, Item
 from memnet.study import provenance, store
 
 PARAMETERS = """images: str = "embedded"  # which pictures
@@ -286,6 +287,23 @@ def test_what_cannot_be_made_is_refused_in_one_sentence(project, monkeypatch):
     (project / "notebooks" / "good.ipynb").unlink()
     with pytest.raises(ValueError, match="run memnet from a checkout"):
         reproduction.reproduce(["good"], images="embedded")
+
+
+@pytest.mark.slow
+def test_what_shows_the_embedded_set_alone_does_so_beside_benchmark_images(project, monkeypatch, capsys):
+    monkeypatch.setitem(items.ITEMS, "forgets", dataclasses.replace(items.ITEMS["good"], images=("embedded",)))
+    monkeypatch.setattr("memnet.protocol.datasets.available", lambda name: True)
+    reproduction.reproduce(["good", "forgets"], images="auto")
+    made = {kind: json.loads((project / "build" / "figures" / kind / "good.json").read_text()) for kind in IMAGES}
+    assert {kind: record["images"] for kind, record in made.items()} == {kind: kind for kind in IMAGES}
+    printed = capsys.readouterr().out
+    assert [f"{kind} images, compared with {project / 'figures' / kind}" in printed for kind in IMAGES] == [True, True]
+
+
+def test_every_item_is_committed_for_the_images_that_it_shows():
+    for item in ITEMS.values():
+        for kind in IMAGES:
+            assert (paths.FIGURES / kind / f"{item.name}.json").is_file() == (kind in item.images), item.name
 
 
 def test_without_benchmark_images_the_embedded_ones_are_taken(tmp_path, monkeypatch):

@@ -14,21 +14,27 @@ class Item:
     notebook: str
     shows: str
     writes: tuple[str, ...]
+    images: tuple[str, ...] = IMAGES  # the kinds that it can show
     tolerances: tuple[tuple[str, float], ...] = ()  # by a column's name, where a training gives other digits elsewhere
 
 
 ITEMS = {
     item.name: item
     for item in (
-        Item("start", "01_start.ipynb", "three images restored", ("start", "start_scores")),
+        Item("start", "01_start.ipynb", "three images restored", ("start", "start_scores"), images=("embedded",)),
         Item(
-            "network", "02_network.ipynb", "figs. 1-3: how the network is connected", ("fig1", "fig2", "fig3", "layers")
+            "network",
+            "02_network.ipynb",
+            "figs. 1-3: how the network is connected",
+            ("fig1", "fig2", "fig3", "layers"),
+            images=("embedded",),
         ),
         Item(
             "training",
             "03_training.ipynb",
             "a small network trained live",
             ("training", "training_log"),
+            images=("embedded",),
             # With 1 or 2 threads: gain 0.015 dB, loss 1.5e-5, gradient norm 0.03, visible from 11 grey levels apart.
             tolerances=(("gain", 0.05), ("loss", 1e-4), ("norm", 0.1), ("from", 15.0)),
         ),
@@ -37,6 +43,7 @@ ITEMS = {
             "18_train.ipynb",
             "a network of the study trained; what the paper's would cost",
             ("train", "trainings", "training_cost"),
+            images=("embedded",),
         ),
         Item(
             "table1",
@@ -88,18 +95,22 @@ ITEMS = {
             "other levels, tiles, orientations",
             ("levels_sigma", "levels_scale", "levels_quality", "levels", "ways"),
         ),
-        Item("exercises", "14_exercises.ipynb", "exercises that check your answer", ("exercises",)),
+        Item(
+            "exercises", "14_exercises.ipynb", "exercises that check your answer", ("exercises",), images=("embedded",)
+        ),
         Item(
             "by_hand",
             "15_by_hand.ipynb",
             "the network, built by hand",
             ("recursive_unit", "receptive_fields", "feature_maps", "predictions", "shapes", "gate_terms"),
+            images=("embedded",),
         ),
         Item(
             "section4",
             "16_section4.ipynb",
             "section 4: Highway, DRCN, DenseNet, trained live",
             ("section4_gradients", "section4_curves", "section4_supervision", "section4", "section4_gates"),
+            images=("embedded",),
             # With 1 or 2 threads: gain 0.42 dB while it rises and 0.2 at the end, kept 0.011, loss 6e-4 apart.
             tolerances=(("gain", 0.6), ("kept", 0.05), ("loss", 1e-3)),
         ),
@@ -108,6 +119,7 @@ ITEMS = {
             "17_explorer.ipynb",
             "an explorer with controls",
             ("explorer_predictions", "explorer_spectrum", "explorer_memory"),
+            images=("embedded",),
         ),
     )
 }

@@ -24,11 +24,12 @@ def reproduce(
 ) -> bool:
     """Run the notebooks of the items `names` (by default all), print a line for each; whether all agree.
 
-    The files go to `output` (build/figures by default), in a folder of the name of `images`, and are compared with
-    what is committed in figures/. With `update` they replace these, whether they agree or not. `images` is embedded,
-    benchmark, or auto: benchmark where all test sets are on disk. A notebook works in a folder of its own, and only a
-    complete result replaces what was there before. Raises ValueError for an unknown item, or a parameter that a
-    notebook does not declare, that has another type or that is no scale of a network.
+    The files go to `output` (build/figures by default), in folders of the names of the images shown, and are compared
+    with what is committed in figures/. With `update` they replace these, whether they agree or not. `images` is
+    embedded, benchmark, or auto: benchmark where all test sets are on disk. An item that shows the embedded set alone
+    does so in any case. A notebook works in a folder of its own, and only a complete result replaces what was there
+    before. Raises ValueError for an unknown item, or a parameter that a notebook does not declare, that has another
+    type or that is no scale of a network.
     """
     parameters = parameters or {}
     if update and (parameters or output):
@@ -36,18 +37,21 @@ def reproduce(
     chosen = [items.find_item(name) for name in names or items.ITEMS]
     images = resolve_images(images)
     check_parameters(chosen, parameters)
-    target, executed = make_folders(output, images, update=update)
+    kinds = [images if images in item.images else "embedded" for item in chosen]
+    folders = {kind: make_folders(output, kind, update=update) for kind in dict.fromkeys(kinds)}
     if os.environ.get("MEMNET_DATA"):  # notebooks work in folders of their own
         os.environ["MEMNET_DATA"] = os.path.abspath(os.path.expanduser(os.environ["MEMNET_DATA"]))
     results = []
-    for number, item in enumerate(chosen, start=1):
+    for number, (item, kind) in enumerate(zip(chosen, kinds, strict=True), start=1):
         print(f"[{number}/{len(chosen)}] {item.name}: {item.shows}", file=sys.stderr, flush=True)
-        given = {"images": images, "fresh": fresh, **parameters}
-        results.append(run_item(item, given, target, executed, update=update))
-    print(f"\n{images} images, compared with {paths.FIGURES / images}")
-    for item, result in zip(chosen, results, strict=True):
-        print(f"{item.name:10} {result['state']:7} {result['seconds']:6.1f} s  {result['message']}")
-    print(f"files: {target}\nexecuted notebooks, to read: {executed}")
+        given = {"images": kind, "fresh": fresh, **parameters}
+        results.append(run_item(item, given, *folders[kind], update=update))
+    for kind, (target, executed) in folders.items():
+        print(f"\n{kind} images, compared with {paths.FIGURES / kind}")
+        for item, shown, result in zip(chosen, kinds, results, strict=True):
+            if shown == kind:
+                print(f"{item.name:10} {result['state']:7} {result['seconds']:6.1f} s  {result['message']}")
+        print(f"files: {target}\nexecuted notebooks, to read: {executed}")
     return all(result["state"] == "made" and (update or result["agrees"]) for result in results)
 
 
