@@ -17,7 +17,20 @@ SOME_FAILED = 1  # some images or items failed, the others are done
 WRONG_USE = 2  # nothing was done: an unknown name, a missing file, an impossible value
 STOPPED = 130  # by Ctrl-C
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands; what the system refuses, such as to write to a full disk, is one sentence and exit code 2."""
+
+    def main(self, *arguments, **options):
+        try:
+            return super().main(*arguments, **options)  # ends in silence where the reader of the output has enough
+        except OSError as error:
+            echo_error(f"{error.filename or 'the output or a file'}: {error.strerror or error}")
+            sys.exit(WRONG_USE)
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -36,7 +49,7 @@ Level = Annotated[
 
 
 def exit_with_message(command: Callable) -> Callable:
-    """Turn a ValueError, or what the system refuses, into one sentence on stderr and exit code 2.
+    """Turn a ValueError into one sentence on stderr and exit code 2.
 
     A path that begins with ~ is in the home folder: no shell expands that after `=`.
     """
@@ -45,13 +58,8 @@ def exit_with_message(command: Callable) -> Callable:
     def wrapped(*arguments, **options):
         try:
             return command(*arguments, **{name: at_home(value) for name, value in options.items()})
-        except BrokenPipeError:  # the reader of the output has enough: typer ends in silence
-            raise
         except ValueError as error:
             echo_error(error)
-            raise typer.Exit(WRONG_USE) from error
-        except OSError as error:
-            echo_error(f"{error.filename or 'the output or a file'}: {error.strerror or error}")
             raise typer.Exit(WRONG_USE) from error
 
     return wrapped

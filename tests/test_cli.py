@@ -524,7 +524,7 @@ def test_an_output_that_leads_in_a_circle_is_refused(tiny_runs, tmp_path, colour
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("words", [["--version"], ["data", "list"]])
+@pytest.mark.parametrize("words", [["--version"], ["data", "list"], ["--help"], ["restore", "--help"]])
 def test_an_output_that_takes_nothing_is_named(words):
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "memnet.cli", *words]

@@ -86,7 +86,8 @@ def sources(executed: Path) -> list[Path]:
     notebooks = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
     missing = [path.name for path in notebooks if not complete(executed / path.name)]
     if missing:
-        raise ValueError(f"{executed} lacks {', '.join(missing)}, or an error ended them: run `memnet reproduce --images embedded` first")
+        command = "`memnet reproduce --images embedded`"
+        raise ValueError(f"{executed} lacks {', '.join(missing)}, or an error ended them: run {command} first")
     return notebooks
 
 
