@@ -38,7 +38,7 @@ def test_equations_get_the_papers_numbers_and_links():
 
 
 def test_notebooks_that_were_not_executed_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"lacks 01_start.ipynb.*make reproduce"):
+    with pytest.raises(ValueError, match=r"lacks 01_start.ipynb.*memnet reproduce --images embedded"):
         prepare.sources(tmp_path)
 
 
