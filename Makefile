@@ -79,9 +79,12 @@ benchmark: $(READY)
 	$(VENV)/bin/python benchmarks/inference.py
 	$(VENV)/bin/python benchmarks/training.py
 
-site: $(READY)
+$(SITE)/npm/node_modules: website/package.json
+	mkdir -p $(SITE)/npm && cp $< $(SITE)/npm && npm install --silent --prefix $(SITE)/npm
+	@touch $@
+
+site: $(READY) $(SITE)/npm/node_modules
 	$(INSTALL) --editable '.[dev,export,site]'
-	mkdir -p $(SITE)/npm && cp website/package.json $(SITE)/npm && npm install --silent --prefix $(SITE)/npm
 	$(VENV)/bin/python website/prepare.py build/executed/embedded $(SITE)/npm/node_modules $(SITE)/source
 	$(VENV)/bin/python -m sphinx --quiet --builder html $(SITE)/source $(SITE)/html
 	@echo "To look at it: python3 -m http.server --directory $(SITE)/html"

@@ -211,12 +211,12 @@ def test_a_kill_while_files_are_moved_leaves_no_record_beside_mixed_files(projec
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_one_line(tmp_path):
-    command = [sys.executable, "-m", "memnet.cli", "reproduce", "exercises", "--images", "embedded"]
+    command = [sys.executable, "-m", "memnet.cli", "reproduce", "training", "--images", "embedded"]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([*command, "--output", tmp_path / "out"], cwd=paths.ROOT, stdout=log, stderr=log)
         while "1/" not in (tmp_path / "log").read_text().partition("Executing")[2]:
             assert process.poll() is None
-            time.sleep(0.5)
+            time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130
     printed = (tmp_path / "log").read_text()
