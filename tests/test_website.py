@@ -152,13 +152,18 @@ def browser(site):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         page.failed = []
-        page.on("requestfailed", lambda request: page.failed.append(request.url))
+        page.on("requestfailed", lambda request: left(request) or page.failed.append((request.url, request.failure)))
         page.on(
             "response", lambda response: response.status < 400 or page.failed.append(response.url)
         )  # 304: unchanged
         page.on("request", lambda request: elsewhere(request.url, address) and page.failed.append(request.url))
         yield page, address
         browser.close()
+
+
+def left(request):
+    """Whether a request was not awaited, because the page was left: no failure."""
+    return request.failure == "net::ERR_ABORTED"
 
 
 def elsewhere(url, address):
