@@ -328,6 +328,16 @@ def test_rows_of_other_images_are_not_stored_as_those_of_the_originals(tiny_runs
     assert datasets.digest_on_disk("Classic5") != datasets.digest("Classic5")
 
 
+def test_stored_rows_are_not_taken_for_those_of_other_images(tiny_runs, other_images, monkeypatch, capsys):
+    with monkeypatch.context() as patch:  # as if these were the originals
+        patch.setattr(datasets, "differing", lambda name: [])
+        before = store.rows("jpeg-M6R6", "Classic5", 10, progress=False)
+    assert store.stored_rows("jpeg-M6R6", "Classic5", 10).equals(before)
+    capsys.readouterr()
+    store.rows("jpeg-M6R6", "Classic5", 10, progress=False)
+    assert "0 images reused, 5 to measure" in capsys.readouterr().err
+
+
 def test_a_folder_of_results_that_may_not_be_written_is_said(tiny_runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert len(store.rows("jpeg-M6R6", "embedded", 10, limit=1, progress=False)) == 1

@@ -53,24 +53,24 @@ def image_rows(
 ) -> pd.DataFrame:
     """The rows of a kind (spectra, gates; "" for PSNR and SSIM) of the first `limit` images of a data set.
 
-    Stored rows are taken when they are of the run's weights, these images and this protocol; `fresh` measures again.
-    `measure(model, image, task=..., level=...)` gives the rows of one image, with a column `image`; they are rounded to
-    `digits`, and stored at once, so that what is stopped goes on where it was. Without the images on disk stored rows
-    are all there is. Rows of images that are not the originals are not stored, nor is anything where data/results may
-    not be written: both are said. ValueError for a limit below 1, for a run whose weights cannot be had, and when
-    there are neither rows nor images.
+    Stored rows are taken when they are of the run's weights, of this protocol and of images that are those on disk;
+    `fresh` measures again. `measure(model, image, task=..., level=...)` gives the rows of one image, with a column
+    `image`; they are rounded to `digits`, and stored at once, so that what is stopped goes on where it was. Without the
+    images on disk stored rows are all there is. Rows of images that are not the originals are not stored, nor is
+    anything where data/results may not be written: both are said. ValueError for a limit below 1, for a run whose
+    weights cannot be had, and when there are neither rows nor images.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"a limit is 1 image or more, got {limit}")
     registry.fetched_weights(run)
     every = datasets.names(dataset)
     names, path, key = every[:limit], file_of(run, dataset, level, kind), key_of(run, dataset)
-    found = None if fresh else stored(path, key)
+    others = datasets.available(dataset) and bool(datasets.differing(dataset))  # whose rows are not stored ones
+    found = None if fresh or others else stored(path, key)
     if found is not None and (set(names) <= set(found["image"]) or not datasets.available(dataset)):
         return found[found["image"].isin(names)].reset_index(drop=True)
     title = f"{f'{kind} of ' if kind else ''}{run} on {dataset} at {level}"
     if reason := not_storable(dataset):
-        found = None
         print(f"{title}: rows are not stored: {reason}", file=sys.stderr)
     tables = {} if found is None else dict(list(found.groupby("image", sort=False)))
     wanted, images = [name for name in names if name not in tables], datasets.pictures(dataset)
