@@ -80,11 +80,11 @@ def test_training_leaves_weights_log_and_state(small):
     assert sorted(p.name for p in small.iterdir()) == ["sr-M6R6.csv", "sr-M6R6.safetensors", "sr-M6R6.state"]
 
 
-def test_a_piece_then_resume_gives_the_weights_of_one_go(small):
+def test_a_time_slice_then_resume_gives_the_weights_of_one_go(small):
     whole = train(small / "whole")
-    piece = train(small / "pieces", minutes=0.0)
-    assert checkpoints.history(piece)["stages"][0]["steps"] == 1
-    done = train(small / "pieces", start="resume")
+    first = train(small / "slices", minutes=0.0)
+    assert checkpoints.history(first)["stages"][0]["steps"] == 1
+    done = train(small / "slices", start="resume")
     assert checkpoints.weights_hash(done) == checkpoints.weights_hash(whole)
     assert checkpoints.history(done)["stages"][0]["steps"] == 12
 

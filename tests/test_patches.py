@@ -23,7 +23,7 @@ def pictures(count=3, size=96, seed=0):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_patches_are_pieces_of_the_images_in_one_of_eight_orientations(task):
+def test_patches_are_crops_of_the_images_in_one_of_eight_orientations(task):
     images = pictures(2, size=24)
     patches = Patches(images, task=task, patch=20)
     multiple = tasks.task(task).multiple

@@ -195,16 +195,16 @@ def test_killed_and_resumed_training_equals_the_uninterrupted_bit_for_bit(tmp_pa
     run(whole, held, tmp_path / "whole")
     first = trainer_for()
     with pytest.raises(KeyboardInterrupt):
-        killed_after(first, 7), run(first, held, tmp_path / "pieces")
-    tensors, meta = checkpoints.load_state(tmp_path / "pieces" / "state")
+        killed_after(first, 7), run(first, held, tmp_path / "resumed")
+    tensors, meta = checkpoints.load_state(tmp_path / "resumed" / "state")
     assert meta["step"] == 7
-    (tmp_path / "pieces" / "log.csv").write_text("damaged")  # the state has its rows
+    (tmp_path / "resumed" / "log.csv").write_text("damaged")  # the state has its rows
     second = trainer_for()
     load_state(second, tensors, meta)
-    run(second, held, tmp_path / "pieces")
+    run(second, held, tmp_path / "resumed")
     for name, tensor in state_of(whole)[0].items():
         assert torch.equal(tensor, state_of(second)[0][name]), name
-    logs = [read_log(tmp_path / kind / "log.csv") for kind in ("whole", "pieces")]
+    logs = [read_log(tmp_path / kind / "log.csv") for kind in ("whole", "resumed")]
     assert [row["gain"] for row in logs[0]] == [row["gain"] for row in logs[1]]
     assert [row["step"] for row in logs[0]] == ["4", "8", "12"]
 
@@ -242,11 +242,11 @@ def test_a_step_that_is_broken_off_leaves_the_last_whole_state(tmp_path, monkeyp
 
     first.advance = broken_off
     with pytest.raises(KeyboardInterrupt):
-        run(first, held, tmp_path / "pieces")
-    tensors, meta = checkpoints.load_state(tmp_path / "pieces" / "state")
+        run(first, held, tmp_path / "resumed")
+    tensors, meta = checkpoints.load_state(tmp_path / "resumed" / "state")
     assert meta["step"] == 7
     load_state(second, tensors, meta)
-    run(second, held, tmp_path / "pieces")
+    run(second, held, tmp_path / "resumed")
     assert all(torch.equal(tensor, state_of(second)[0][name]) for name, tensor in state_of(whole)[0].items())
 
 

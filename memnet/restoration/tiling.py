@@ -127,9 +127,9 @@ def restore_in_tiles(
     overlap = min(pixels for pixels in (overlap, radius) if pixels is not None)  # more would change nothing
     tile = max(edge - 2 * overlap, 1) if tile is None else tile
     restored = np.empty(channel.shape, np.float32)
-    pieces = list(tiles(channel.shape, size=tile, overlap=overlap))
-    for number, (seen, inner, place) in enumerate(pieces):
-        within = part_of(progress, number / len(pieces), 1 / len(pieces))
+    windows = list(tiles(channel.shape, size=tile, overlap=overlap))
+    for number, (seen, inner, place) in enumerate(windows):
+        within = part_of(progress, number / len(windows), 1 / len(windows))
         restored[place] = predict(model, channel[seen], progress=within)[0][inner]
     return restored
 
